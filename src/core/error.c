@@ -1,0 +1,50 @@
+/* Filling errors. Messages come partly from file contents: control characters are replaced so that one error is one line
+ * and cannot steer a terminal. */
+#include "core/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void sanitize(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++)
+		if (*c < 0x20 || *c == 0x7f)
+			*c = '?';
+}
+
+oq_status oq_fail(oq_error *err, oq_status status, const char *code, const char *format, ...)
+{
+	if (!err)
+		return status;
+	err->status = status;
+	snprintf(err->code, sizeof err->code, "%s", code);
+	va_list args;
+	va_start(args, format);
+	vsnprintf(err->message, sizeof err->message, format, args);
+	va_end(args);
+	sanitize(err->message);
+	return status;
+}
+
+oq_status oq_error_prefix(oq_error *err, const char *prefix)
+{
+	if (!err)
+		return OQ_E_INTERNAL;
+	char old[sizeof err->message];
+	memcpy(old, err->message, sizeof old);
+	int written = snprintf(err->message, sizeof err->message, "%.*s: ", (int)(sizeof err->message / 2), prefix);
+	size_t used = written > 0 ? (size_t)written : 0;
+	snprintf(err->message + used, sizeof err->message - used, "%s", old);
+	sanitize(err->message);
+	return err->status;
+}
+
+oq_status oq_fail_memory(oq_error *err, const char *what, size_t bytes)
+{
+	return oq_fail(err, OQ_E_RESOURCE, "E_MEMORY", "%s: out of memory, %zu bytes were wanted", what, bytes);
+}
+
+oq_status oq_fail_errno(oq_error *err, const char *path, const char *doing, int saved_errno)
+{
+	return oq_fail(err, OQ_E_RESOURCE, "E_IO", "%s: cannot %s: %s", path, doing, strerror(saved_errno));
+}

@@ -1,0 +1,27 @@
+/* Files: bounded reading of regular files, and output that is either whole or absent. */
+#ifndef OQ_CORE_FILE_H
+#define OQ_CORE_FILE_H
+
+#include "core/error.h"
+#include "core/sha256.h"
+
+/* Open a regular file for reading (refuses folders, FIFOs, devices; never blocks); *size is its size. Returns a descriptor or -1. */
+int oq_file_open(const char *path, oq_status on_failure, uint64_t *size, oq_error *err);
+/* Read exactly `bytes` at `offset`; a short file is "E_TRUNCATED" with status `on_failure`. */
+oq_status oq_file_read_at(int fd, const char *path, void *buffer, size_t bytes, uint64_t offset, oq_status on_failure, oq_error *err);
+/* Whole file, NUL-terminated after its last byte; larger than `limit` is refused before allocation. Free with oq_free. */
+oq_status oq_file_read_all(const char *path, size_t limit, oq_status on_failure, char **data, size_t *size, oq_error *err);
+oq_status oq_file_sha256(const char *path, oq_status on_failure, char hex[65], oq_error *err);
+
+/* Output: a temporary file in the same folder, made whole by commit (flush, fsync, rename, fsync of the folder).
+ * Mode 0600 less the umask... see docs; abort or close without commit removes the temporary file and leaves an old result untouched. */
+typedef struct oq_outfile oq_outfile;
+oq_status oq_outfile_open(const char *path, oq_outfile **out, oq_error *err);
+oq_status oq_outfile_write(oq_outfile *file, const void *data, size_t bytes, oq_error *err);
+oq_status oq_outfile_write_at(oq_outfile *file, const void *data, size_t bytes, uint64_t offset, oq_error *err); /* flushes, does not move the end */
+oq_status oq_outfile_commit(oq_outfile *file, oq_error *err); /* also frees, in every case */
+void oq_outfile_abort(oq_outfile *file);                     /* frees; NULL allowed */
+/* Whole text or bytes in one go. */
+oq_status oq_file_write_all(const char *path, const void *data, size_t bytes, oq_error *err);
+
+#endif

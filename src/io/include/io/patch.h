@@ -1,0 +1,41 @@
+/* Patch extraction: the exact semantics of the reference pipeline (TumorImagingBench get_transforms on MONAI 1.4/1.5),
+ * resampling only the region of the crop. docs/preprocessing.md states every step. */
+#ifndef OQ_IO_PATCH_H
+#define OQ_IO_PATCH_H
+
+#include "core/json.h"
+#include "io/volume.h"
+
+typedef enum oq_resample {
+	OQ_RESAMPLE_REFERENCE = 0, /* MONAI <= 1.5: grid normalised with align_corners=False, sampled with True */
+	OQ_RESAMPLE_EXACT          /* MONAI >= 1.6: q = X*d */
+} oq_resample;
+
+typedef struct oq_patch_spec {
+	char axes[4];          /* e.g. "SPL": axis 0 grows towards Superior, 1 Posterior, 2 Left */
+	int64_t size[3];       /* [D0][D1][D2], final axes */
+	double spacing_mm[3];  /* along world x, y, z */
+	float hu_min, hu_max;  /* mapped to out_min, out_max, then clipped */
+	float out_min, out_max;
+	oq_resample resample;
+} oq_patch_spec;
+
+typedef struct oq_patch_info {
+	int64_t grid[3];         /* size of the whole resampled grid, R,A,S */
+	int64_t center[3];       /* truncated grid index of the seed, R,A,S */
+	int64_t low[3], high[3]; /* cropped index range [low,high), R,A,S */
+	int64_t pad_before[3], pad_after[3]; /* final axes */
+	double padding_fraction; /* share of output voxels that are padding or sampled outside the scan */
+	double seed_ijk[3];      /* continuous voxel index of the seed in the file's own axes */
+	bool seed_inside;        /* nearest voxel lies in the scan */
+	float seed_hu;           /* HU of that voxel; NaN when outside */
+} oq_patch_info;
+
+/* "preprocessing" object of a recipe or package: axes, size, spacing_mm, hu_range, out_range. */
+oq_status oq_patch_spec_parse(const oq_json *preprocessing, const char *where, oq_patch_spec *out, oq_error *err);
+
+/* out: size[0]*size[1]*size[2] floats, C order. seed_lps_mm: LPS+ world coordinates. `info` may be NULL.
+ * Errors: E_SEED_OUTSIDE (with a hint when the seed would be inside as RAS or as a voxel index), E_COORD. Thread-safe on one volume. */
+oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], float *out, oq_patch_info *info, oq_error *err);
+
+#endif

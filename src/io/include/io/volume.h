@@ -1,0 +1,40 @@
+/* Volume: one CT scan, decoded once. Voxels stay in the type of the file; HU = raw*slope + inter, rounded to float32. */
+#ifndef OQ_IO_VOLUME_H
+#define OQ_IO_VOLUME_H
+
+#include "core/dtype.h"
+#include "core/notes.h"
+
+typedef enum oq_geometry_rule {
+	OQ_GEOMETRY_ITK = 0, /* as ITK 5.4 chooses between qform and sform (the reference pipeline) */
+	OQ_GEOMETRY_NIBABEL, /* sform if its code > 0, else qform */
+	OQ_GEOMETRY_STRICT   /* refuse conflicting headers */
+} oq_geometry_rule;
+
+typedef struct oq_volume_options {
+	oq_geometry_rule geometry;
+	size_t max_bytes; /* of decoded voxels; 0 = 8 GiB */
+} oq_volume_options;
+
+typedef struct oq_volume {
+	int64_t dims[3];      /* i, j, k; i is fastest in memory */
+	oq_dtype dtype;       /* of `voxels`, native byte order */
+	void *voxels;         /* dims[0]*dims[1]*dims[2] elements */
+	double slope, inter;  /* 1 and 0 where the file has none */
+	double affine[3][4];  /* voxel index (i,j,k,1) -> RAS+ mm */
+	double spacing_mm[3]; /* column norms of the affine */
+	float hu_min, hu_max; /* over the whole volume */
+	oq_notes notes;       /* warnings of reading */
+} oq_volume;
+
+/* Errors: OQ_E_INPUT with a code of the list in docs/formats.md (E_TRUNCATED, E_MAGIC, E_DIMS, ...). */
+oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err);
+void oq_volume_free(oq_volume *volume);
+
+/* Voxel index -> RAS mm and back (full inverse). */
+void oq_volume_to_ras(const oq_volume *volume, const double ijk[3], double ras[3]);
+void oq_volume_from_ras(const oq_volume *volume, const double ras[3], double ijk[3]);
+/* HU of voxel (i,j,k), which must lie inside. */
+float oq_volume_hu(const oq_volume *volume, int64_t i, int64_t j, int64_t k);
+
+#endif

@@ -1,0 +1,65 @@
+/* The engine as the other rooms see it: a package's graph becomes a planned, immutable model; sessions run it.
+ *
+ * Graph (object "graph" of model.json): flat, named, static shapes without a batch axis, [C][D][H][W] for volumes, [C] for vectors.
+ *   "inputs":  [{"name": "patch", "shape": [1,48,48,48]}]           one input
+ *   "outputs": ["embedding"]                                          one output, a vector
+ *   "nodes":   in topological order; each has "op", "name" (also the name of its value), "in": [values], and per op:
+ *     conv            "weight", optional "bias": tensor names; "stride", "pad" ([[low,high],...]), optional "dilation", "groups"
+ *     linear          "weight" [out][in], optional "bias"
+ *     batch_norm      "weight","bias","mean","var","eps"               running statistics; folded into neighbours by the planner
+ *     instance_norm   optional "weight","bias"; "eps"                  statistics per patch and channel, biased variance
+ *     relu | leaky_relu ("slope") | gelu (exact erf form)
+ *     add             two inputs of equal shape
+ *     concat          along channels
+ *     max_pool | avg_pool   "kernel","stride","pad"; max pads with -inf, avg excludes padding from its sum but divides by the kernel's size only when pad is 0
+ *     global_avg_pool       mean over all voxels -> [C]
+ *     l2_normalize    divide by the L2 norm; "eps" added nowhere, norm 0 is refused at run time
+ *     permute         "perm" over [C][D][H][W]
+ *     flatten         row-major to one vector                                                                              */
+#ifndef OQ_NN_NN_H
+#define OQ_NN_NN_H
+
+#include "core/package.h"
+
+typedef struct oq_nn_model oq_nn_model;     /* immutable, shared by sessions */
+typedef struct oq_nn_session oq_nn_session; /* one thread at a time; owns activation memory */
+
+typedef struct oq_nn_options {
+	int threads_per_patch;        /* threads that share one patch; 1 = one patch per thread (default when 0) */
+	const char *const *keep;      /* values to keep readable after a run (tests, debugging); NULL-terminated or NULL */
+} oq_nn_options;
+
+/* Reads weights tensor by tensor from the package, folds, fuses, packs, plans memory. Fails with OQ_E_MODEL (bad graph or
+ * weights, node named), OQ_E_UNSUPPORTED (this CPU), OQ_E_RESOURCE. */
+oq_status oq_nn_model_open(const oq_package *package, const oq_nn_options *options, oq_nn_model **out, oq_error *err);
+void oq_nn_model_close(oq_nn_model *model);
+int oq_nn_model_input_shape(const oq_nn_model *model, int64_t shape[OQ_MAX_RANK]); /* returns the rank */
+size_t oq_nn_model_input_count(const oq_nn_model *model);
+size_t oq_nn_model_output_count(const oq_nn_model *model);
+size_t oq_nn_model_weight_bytes(const oq_nn_model *model);  /* packed, resident */
+size_t oq_nn_model_session_bytes(const oq_nn_model *model); /* activations of one session */
+/* Version string of the oneDNN in use and the instruction set it reports. */
+void oq_nn_backend(char version[32], char isa[48]);
+
+oq_status oq_nn_session_open(const oq_nn_model *model, oq_nn_session **out, oq_error *err);
+void oq_nn_session_close(oq_nn_session *session);
+/* patch: input_count floats; embedding: output_count floats. Same bits for any session, thread count and neighbour. */
+oq_status oq_nn_session_run(oq_nn_session *session, const float *patch, float *embedding, oq_error *err);
+/* A kept value of the last run as [C][D][H][W] (or [C]); *data stays valid until the next run. */
+oq_status oq_nn_session_value(oq_nn_session *session, const char *name, const float **data, int *rank, int64_t shape[OQ_MAX_RANK], oq_error *err);
+
+/* One step of the plan, for reports. ms is the mean over timed runs since profiling was switched on. */
+typedef struct oq_nn_step_info {
+	const char *name;           /* the value it makes */
+	const char *op;             /* "conv+relu", ... */
+	const char *implementation; /* "winograd F2 avx512", "onednn brgconv:avx512_core", ... */
+	const char *precision;
+	double gflop;               /* nominal, multiply-add = 2 */
+	double bytes;               /* weights + inputs + outputs touched at least once */
+	double ms;
+} oq_nn_step_info;
+int oq_nn_model_steps(const oq_nn_model *model);
+void oq_nn_session_profile(oq_nn_session *session, bool on);
+void oq_nn_session_step(const oq_nn_session *session, int index, oq_nn_step_info *out);
+
+#endif
