@@ -1,0 +1,237 @@
+#include "direct.h"
+
+#include "onednn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_ARGS 6
+
+struct oq_direct {
+	dnnl_engine_t engine; /* borrowed from the model */
+	dnnl_primitive_t primitive;
+	dnnl_memory_desc_t src_md, dst_md, weights_md, bias_md, scratch_md;
+	dnnl_memory_t weights, bias;
+	void *weights_data;
+	float *bias_data;
+	bool residual;
+	size_t weight_bytes;
+	char implementation[48];
+};
+
+struct oq_direct_bound {
+	dnnl_memory_t src, dst, residual, scratch;
+	dnnl_exec_arg_t args[MAX_ARGS];
+	int count;
+};
+
+static oq_status make_descs(oq_direct *d, const oq_direct_desc *desc, dnnl_memory_desc_t *plain, dnnl_memory_desc_t *any, oq_error *err)
+{
+	const oq_attributes *a = desc->attributes;
+	dnnl_dims_t src = {1, desc->in[0], desc->in[1], desc->in[2], desc->in[3]};
+	dnnl_dims_t dst = {1, desc->out[0], desc->out[1], desc->out[2], desc->out[3]};
+	dnnl_dims_t bias = {desc->out[0]};
+	int64_t g = a->groups;
+	dnnl_dims_t weights = {desc->out[0], desc->in[0], a->kernel[0], a->kernel[1], a->kernel[2]};
+	dnnl_dims_t grouped = {g, desc->out[0] / g, desc->in[0] / g, a->kernel[0], a->kernel[1], a->kernel[2]};
+	const dnnl_dim_t *w = g > 1 ? grouped : weights;
+	int rank = g > 1 ? 6 : 5;
+	OQ_TRY(oq_dnnl_check(dnnl_memory_desc_create_with_tag(&d->src_md, 5, src, dnnl_f32, dnnl_ndhwc), desc->where, "describe a source", err));
+	OQ_TRY(oq_dnnl_check(dnnl_memory_desc_create_with_tag(&d->dst_md, 5, dst, dnnl_f32, dnnl_ndhwc), desc->where, "describe a result", err));
+	OQ_TRY(oq_dnnl_check(dnnl_memory_desc_create_with_tag(plain, rank, w, dnnl_f32, g > 1 ? dnnl_goidhw : dnnl_oidhw), desc->where, "describe weights", err));
+	OQ_TRY(oq_dnnl_check(dnnl_memory_desc_create_with_tag(any, rank, w, dnnl_f32, dnnl_format_tag_any), desc->where, "describe weights", err));
+	if (desc->bias)
+		OQ_TRY(oq_dnnl_check(dnnl_memory_desc_create_with_tag(&d->bias_md, 1, bias, dnnl_f32, dnnl_a), desc->where, "describe a bias", err));
+	return OQ_OK;
+}
+
+static oq_status make_attributes(const oq_direct *d, const oq_direct_desc *desc, dnnl_primitive_attr_t *attr, oq_error *err)
+{
+	dnnl_post_ops_t ops = NULL;
+	OQ_TRY(oq_dnnl_check(dnnl_primitive_attr_create(attr), desc->where, "make attributes", err));
+	/* The library's own scratchpad gives wrong results when one primitive runs in two threads. */
+	OQ_TRY(oq_dnnl_check(dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user), desc->where, "use a scratchpad", err));
+	OQ_TRY(oq_dnnl_check(dnnl_post_ops_create(&ops), desc->where, "make post-ops", err));
+	dnnl_status_t status = dnnl_success;
+	if (desc->residual)
+		status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, d->dst_md);
+	if (status == dnnl_success && desc->slope != 1.0f)
+		status = dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, desc->slope, 0.0f);
+	if (status == dnnl_success)
+		status = dnnl_primitive_attr_set_post_ops(*attr, ops);
+	dnnl_post_ops_destroy(ops);
+	return oq_dnnl_check(status, desc->where, "fuse an addition and an activation", err);
+}
+
+static oq_status make_primitive(oq_direct *d, const oq_direct_desc *desc, dnnl_memory_desc_t weights_any, dnnl_primitive_attr_t attr, oq_error *err)
+{
+	const oq_attributes *a = desc->attributes;
+	dnnl_dims_t stride = {0}, dilation = {0}, low = {0}, high = {0};
+	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+		stride[axis] = a->stride[axis];
+		dilation[axis] = a->dilation[axis] - 1;
+		low[axis] = a->pad_low[axis];
+		high[axis] = a->pad_high[axis];
+	}
+	dnnl_primitive_desc_t pd = NULL;
+	OQ_TRY(oq_dnnl_check(dnnl_convolution_forward_primitive_desc_create(&pd, d->engine, dnnl_forward_inference, dnnl_convolution_direct,
+		d->src_md, weights_any, d->bias_md, d->dst_md, stride, dilation, low, high, attr), desc->where, "plan a convolution", err));
+	const char *name = "";
+	dnnl_status_t status = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
+	snprintf(d->implementation, sizeof d->implementation, "%s", name);
+	if (status == dnnl_success)
+		status = dnnl_memory_desc_clone(&d->weights_md, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+	if (status == dnnl_success)
+		status = dnnl_memory_desc_clone(&d->scratch_md, dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0));
+	if (status == dnnl_success)
+		status = dnnl_primitive_create(&d->primitive, pd);
+	dnnl_primitive_desc_destroy(pd);
+	return oq_dnnl_check(status, desc->where, "make a convolution", err);
+}
+
+/* The layout that the primitive prefers, once, at planning time. */
+static oq_status reorder_weights(oq_direct *d, const oq_direct_desc *desc, dnnl_memory_desc_t plain, dnnl_stream_t stream, oq_error *err)
+{
+	dnnl_memory_t from = NULL;
+	dnnl_primitive_desc_t pd = NULL;
+	dnnl_primitive_t reorder = NULL;
+	union { const float *in; void *out; } source = {desc->weights}; /* oneDNN's handles are not const */
+	dnnl_status_t status = dnnl_memory_create(&from, plain, d->engine, source.out);
+	if (status == dnnl_success)
+		status = dnnl_memory_create(&d->weights, d->weights_md, d->engine, d->weights_data);
+	if (status == dnnl_success)
+		status = dnnl_reorder_primitive_desc_create(&pd, plain, d->engine, d->weights_md, d->engine, NULL);
+	if (status == dnnl_success)
+		status = dnnl_primitive_create(&reorder, pd);
+	const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, d->weights}};
+	if (status == dnnl_success)
+		status = dnnl_primitive_execute(reorder, stream, 2, args);
+	if (status == dnnl_success)
+		status = dnnl_stream_wait(stream);
+	dnnl_primitive_destroy(reorder);
+	dnnl_primitive_desc_destroy(pd);
+	dnnl_memory_destroy(from);
+	return oq_dnnl_check(status, desc->where, "pack weights", err);
+}
+
+static oq_status pack(oq_direct *d, const oq_direct_desc *desc, dnnl_memory_desc_t plain, oq_error *err)
+{
+	size_t bytes = dnnl_memory_desc_get_size(d->weights_md), bias_bytes = (size_t)desc->out[0] * sizeof(float);
+	d->weight_bytes = bytes + (desc->bias ? bias_bytes : 0);
+	d->weights_data = oq_alloc_aligned(bytes);
+	d->bias_data = oq_alloc(bias_bytes);
+	if (!d->weights_data || !d->bias_data)
+		return oq_fail_memory(err, desc->where, bytes);
+	if (desc->bias) {
+		memcpy(d->bias_data, desc->bias, bias_bytes);
+		OQ_TRY(oq_dnnl_check(dnnl_memory_create(&d->bias, d->bias_md, d->engine, d->bias_data), desc->where, "hold a bias", err));
+	}
+	dnnl_stream_t stream = NULL;
+	OQ_TRY(oq_dnnl_check(dnnl_stream_create(&stream, d->engine, dnnl_stream_default_flags), desc->where, "make a stream", err));
+	oq_status status = reorder_weights(d, desc, plain, stream, err);
+	dnnl_stream_destroy(stream);
+	return status;
+}
+
+oq_status oq_direct_create(const oq_planner *planner, const oq_direct_desc *desc, oq_direct **out, oq_error *err)
+{
+	dnnl_memory_desc_t plain = NULL, any = NULL;
+	dnnl_primitive_attr_t attr = NULL;
+	oq_direct *d = oq_calloc(1, sizeof *d);
+	if (!d)
+		return oq_fail_memory(err, desc->where, sizeof *d);
+	d->engine = planner->engine;
+	d->residual = desc->residual;
+	oq_status status = make_descs(d, desc, &plain, &any, err);
+	if (status == OQ_OK)
+		status = make_attributes(d, desc, &attr, err);
+	if (status == OQ_OK)
+		status = make_primitive(d, desc, any, attr, err);
+	if (status == OQ_OK)
+		status = pack(d, desc, plain, err);
+	dnnl_memory_desc_destroy(plain);
+	dnnl_memory_desc_destroy(any);
+	dnnl_primitive_attr_destroy(attr);
+	if (status == OQ_OK)
+		*out = d;
+	else
+		oq_direct_free(d);
+	return status;
+}
+
+void oq_direct_free(oq_direct *d)
+{
+	if (!d)
+		return;
+	dnnl_primitive_destroy(d->primitive);
+	dnnl_memory_destroy(d->weights);
+	dnnl_memory_destroy(d->bias);
+	dnnl_memory_desc_destroy(d->src_md);
+	dnnl_memory_desc_destroy(d->dst_md);
+	dnnl_memory_desc_destroy(d->weights_md);
+	dnnl_memory_desc_destroy(d->bias_md);
+	dnnl_memory_desc_destroy(d->scratch_md);
+	oq_free_aligned(d->weights_data);
+	oq_free(d->bias_data);
+	oq_free(d);
+}
+
+size_t oq_direct_scratch_bytes(const oq_direct *d)
+{
+	return dnnl_memory_desc_get_size(d->scratch_md);
+}
+
+size_t oq_direct_weight_bytes(const oq_direct *d)
+{
+	return d->weight_bytes;
+}
+
+const char *oq_direct_implementation(const oq_direct *d)
+{
+	return d->implementation;
+}
+
+oq_status oq_direct_bind(const oq_direct *d, float *src, float *dst, float *residual, void *scratch, oq_direct_bound **out, oq_error *err)
+{
+	oq_direct_bound *b = oq_calloc(1, sizeof *b);
+	if (!b)
+		return oq_fail_memory(err, "session", sizeof *b);
+	dnnl_status_t status = dnnl_memory_create(&b->src, d->src_md, d->engine, src);
+	if (status == dnnl_success)
+		status = dnnl_memory_create(&b->dst, d->dst_md, d->engine, dst);
+	if (status == dnnl_success)
+		status = dnnl_memory_create(&b->scratch, d->scratch_md, d->engine, scratch);
+	if (status == dnnl_success && d->residual)
+		status = dnnl_memory_create(&b->residual, d->dst_md, d->engine, residual);
+	if (status != dnnl_success) {
+		oq_direct_unbind(b);
+		return oq_dnnl_check(status, "session", "bind memory", err);
+	}
+	b->args[b->count++] = (dnnl_exec_arg_t){DNNL_ARG_SRC, b->src};
+	b->args[b->count++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, d->weights};
+	b->args[b->count++] = (dnnl_exec_arg_t){DNNL_ARG_DST, b->dst};
+	b->args[b->count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, b->scratch};
+	if (d->bias)
+		b->args[b->count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, d->bias};
+	if (d->residual)
+		b->args[b->count++] = (dnnl_exec_arg_t){DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, b->residual};
+	*out = b;
+	return OQ_OK;
+}
+
+void oq_direct_unbind(oq_direct_bound *b)
+{
+	if (!b)
+		return;
+	dnnl_memory_destroy(b->src);
+	dnnl_memory_destroy(b->dst);
+	dnnl_memory_destroy(b->residual);
+	dnnl_memory_destroy(b->scratch);
+	oq_free(b);
+}
+
+oq_status oq_direct_run(const oq_direct *d, const oq_direct_bound *bound, struct dnnl_stream *stream, const char *where, oq_error *err)
+{
+	OQ_TRY(oq_dnnl_check(dnnl_primitive_execute(d->primitive, stream, bound->count, bound->args), where, "run a convolution", err));
+	return oq_dnnl_check(dnnl_stream_wait(stream), where, "finish a convolution", err);
+}

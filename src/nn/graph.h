@@ -1,0 +1,79 @@
+/* Graph: what model.json's "graph" says, parsed and checked; then rewritten by fold.c until every node is one step to run.
+ * Values and nodes live in arrays and are named by index; strings live in the graph's arena. */
+#ifndef OQ_NN_GRAPH_H
+#define OQ_NN_GRAPH_H
+
+#include "core/mem.h"
+#include "core/package.h"
+
+#define OQ_MAX_INPUTS 8
+#define OQ_SPATIAL 3
+
+typedef struct oq_op oq_op;
+typedef struct oq_node oq_node;
+
+typedef struct oq_value {
+	const char *name;
+	int rank;                   /* 4: [C][D][H][W], 1: [C] */
+	int64_t shape[OQ_MAX_RANK]; /* logical order, no batch axis; memory is [D][H][W][C] */
+	size_t count;
+	int uses;                   /* nodes that read it, plus 1 for the graph's output */
+	bool keep;                  /* must stay readable after a run */
+} oq_value;
+
+/* Every attribute an op may have; which ones count is the op's business. */
+typedef struct oq_attributes {
+	const char *weight, *bias, *mean, *var; /* tensor names or NULL */
+	int64_t kernel[OQ_SPATIAL], stride[OQ_SPATIAL], dilation[OQ_SPATIAL];
+	int64_t pad_low[OQ_SPATIAL], pad_high[OQ_SPATIAL];
+	int64_t groups;
+	int64_t perm[4];
+	double eps;
+	float slope; /* of a leaky relu; 0 = relu, 1 = identity */
+} oq_attributes;
+
+struct oq_node {
+	const oq_op *op;
+	const char *name;
+	int inputs[OQ_MAX_INPUTS], input_count;
+	int output;
+	oq_attributes attributes;
+	bool removed;
+	/* What fold.c has merged into this node: */
+	const oq_node *folded_norm; /* batch norm after a convolution: scales its weights */
+	int64_t repeat_in;          /* the input channels are this many copies of one value: weights are summed over them */
+	int residual;               /* value added before the activation, or -1 */
+	bool activated;             /* followed by max(x,0)+slope*min(x,0) with `slope` */
+	float slope;
+};
+
+typedef struct oq_graph {
+	oq_arena arena;
+	const char *where; /* package path, for messages */
+	const oq_package *package;
+	oq_value *values;
+	int value_count;
+	oq_node *nodes;
+	int node_count;
+	int input, output; /* values */
+} oq_graph;
+
+/* Parse, check names, topological order, shapes and tensors. `keep` may be NULL. */
+oq_status oq_graph_parse(const oq_package *package, const char *const *keep, oq_graph *graph, oq_error *err);
+void oq_graph_free(oq_graph *graph);
+
+/* Rewrites in place: batch norm into convolutions, repeated channels into weights, additions and activations into their producers. */
+void oq_graph_fold(oq_graph *graph);
+
+/* The index of a value by name, or -1. */
+int oq_graph_value(const oq_graph *graph, const char *name);
+
+/* Shape of a tensor must be exactly this, or the node is refused. */
+oq_status oq_graph_check_tensor(const oq_graph *graph, const oq_node *node, const char *tensor, int rank, const int64_t *shape, oq_error *err);
+/* Refuse `node` with "package: node NAME (op): message". */
+#if defined(__GNUC__)
+__attribute__((format(printf, 4, 5)))
+#endif
+oq_status oq_graph_refuse(const oq_graph *graph, const oq_node *node, oq_error *err, const char *format, ...);
+
+#endif

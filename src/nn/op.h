@@ -1,0 +1,97 @@
+/* The op table: one row per kind, so that nothing else in the engine needs to know the kinds. */
+#ifndef OQ_NN_OP_H
+#define OQ_NN_OP_H
+
+#include "core/cpu.h"
+#include "nn/nn.h"
+#include "graph.h"
+
+typedef struct oq_step oq_step;
+typedef struct oq_planner oq_planner;
+
+/* What a running step may touch. */
+typedef struct oq_run {
+	float *slab;           /* activations of this session */
+	void *scratch;         /* as large as the largest step asked for */
+	void *private_state;   /* of this step in this session, or NULL */
+	int threads;           /* that share this patch */
+	struct dnnl_stream *stream;
+} oq_run;
+
+struct oq_op {
+	const char *name;
+	int min_inputs, max_inputs;
+	bool in_place;         /* may write its output over its first input when that dies here */
+	/* Attributes from JSON; NULL = none. */
+	oq_status (*parse)(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err);
+	/* Output shape from input shapes; checks the tensors. */
+	oq_status (*infer)(const oq_graph *graph, oq_node *node, oq_value *output, oq_error *err);
+	/* Chooses an implementation and packs weights into step->state. */
+	oq_status (*plan)(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err);
+	oq_status (*run)(const oq_step *step, oq_run *run, oq_error *err);
+	void (*close)(oq_step *step);
+	/* Optional state per session (handles bound to that session's memory). */
+	oq_status (*open_session)(const oq_step *step, oq_run *run, oq_error *err);
+	void (*close_session)(const oq_step *step, void *private_state);
+};
+
+struct oq_planner {
+	const oq_graph *graph;
+	int threads;      /* per patch */
+	oq_isa isa;
+	struct dnnl_engine *engine;
+};
+
+struct oq_step {
+	const oq_op *op;
+	const oq_node *node;
+	const oq_graph *graph;
+	void *state;
+	size_t input_offset[OQ_MAX_INPUTS], output_offset, residual_offset; /* floats into the slab, filled by the memory planner */
+	size_t scratch_bytes, weight_bytes;
+	double gflop;
+	char label[48], implementation[64];
+};
+
+const oq_op *oq_op_find(const char *name); /* NULL when unknown */
+
+static inline float *oq_run_input(const oq_step *step, const oq_run *run, int index)
+{
+	return run->slab + step->input_offset[index];
+}
+
+static inline float *oq_run_output(const oq_step *step, const oq_run *run)
+{
+	return run->slab + step->output_offset;
+}
+
+static inline const oq_value *oq_step_input(const oq_step *step, int index)
+{
+	return &step->graph->values[step->node->inputs[index]];
+}
+
+static inline const oq_value *oq_step_output(const oq_step *step)
+{
+	return &step->graph->values[step->node->output];
+}
+
+/* Voxels of a value: 1 for a vector. */
+static inline int64_t oq_value_voxels(const oq_value *value)
+{
+	return value->rank == 4 ? value->shape[1] * value->shape[2] * value->shape[3] : 1;
+}
+
+/* Rows of the table, each in its own file. */
+extern const oq_op oq_op_conv, oq_op_linear, oq_op_batch_norm, oq_op_instance_norm, oq_op_relu, oq_op_leaky_relu, oq_op_add,
+	oq_op_concat, oq_op_max_pool, oq_op_avg_pool, oq_op_global_avg_pool, oq_op_l2_normalize, oq_op_permute, oq_op_flatten;
+
+/* A batch norm's running statistics as y = x*scale[c] + shift[c], in double; refuses negative variances. */
+oq_status oq_batch_norm_affine(const oq_graph *graph, const oq_node *node, double *scale, double *shift, int64_t channels, oq_error *err);
+/* Optional or required tensor name of a node into the graph's arena. */
+oq_status oq_node_tensor(oq_graph *graph, const oq_node *node, const oq_json *json, const char *key, bool required, const char **out, oq_error *err);
+
+/* Shared by the window ops (conv, pools). */
+oq_status oq_window_parse(const oq_graph *graph, oq_node *node, const oq_json *json, bool kernel_too, oq_error *err);
+oq_status oq_window_infer(const oq_graph *graph, const oq_node *node, const int64_t in[OQ_SPATIAL], int64_t out[OQ_SPATIAL], oq_error *err);
+
+#endif

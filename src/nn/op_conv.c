@@ -1,0 +1,260 @@
+/* Convolution and linear layers: weights with everything foldable folded in (batch norm in double, rounded once; repeated
+ * input channels summed), then the implementation that the rule in choose_method prefers. */
+#include "op.h"
+#include "direct.h"
+
+#include "kernel/conv_f32.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct conv_state {
+	oq_direct *direct; /* either this */
+	oq_conv *own;      /* or this */
+	float *bias;       /* [out] for `own`, NULL when there is none */
+} conv_state;
+
+static oq_status parse_conv(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
+{
+	oq_attributes *a = &node->attributes;
+	OQ_TRY(oq_node_tensor(graph, node, json, "weight", true, &a->weight, err));
+	OQ_TRY(oq_node_tensor(graph, node, json, "bias", false, &a->bias, err));
+	a->groups = 1;
+	OQ_TRY(oq_json_want_int(json, "groups", node->name, &a->groups, err));
+	if (a->groups < 1)
+		return oq_graph_refuse(graph, node, err, "groups is %lld, expected at least 1", (long long)a->groups);
+	return oq_window_parse(graph, node, json, false, err);
+}
+
+static oq_status infer_conv(const oq_graph *graph, oq_node *node, oq_value *output, oq_error *err)
+{
+	oq_attributes *a = &node->attributes;
+	const oq_value *input = &graph->values[node->inputs[0]];
+	if (input->rank != 4)
+		return oq_graph_refuse(graph, node, err, "input %s has rank %d, expected 4 (C,D,H,W)", input->name, input->rank);
+	const oq_tensor_info *weight = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
+	if (!weight || weight->rank != 5 || input->shape[0] % a->groups)
+		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 5, or groups do not divide the channels", a->weight);
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		a->kernel[axis] = weight->shape[2 + axis];
+	const int64_t expected[5] = {weight->shape[0], input->shape[0] / a->groups, a->kernel[0], a->kernel[1], a->kernel[2]};
+	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, 5, expected, err));
+	if (a->bias)
+		OQ_TRY(oq_graph_check_tensor(graph, node, a->bias, 1, expected, err));
+	if (weight->count == 0 || expected[0] % a->groups)
+		return oq_graph_refuse(graph, node, err, "tensor %s is empty or its groups do not divide its outputs", a->weight);
+	output->rank = 4;
+	output->shape[0] = expected[0];
+	return oq_window_infer(graph, node, input->shape + 1, output->shape + 1, err);
+}
+
+static oq_status parse_linear(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
+{
+	OQ_TRY(oq_node_tensor(graph, node, json, "weight", true, &node->attributes.weight, err));
+	return oq_node_tensor(graph, node, json, "bias", false, &node->attributes.bias, err);
+}
+
+static oq_status infer_linear(const oq_graph *graph, oq_node *node, oq_value *output, oq_error *err)
+{
+	oq_attributes *a = &node->attributes;
+	const oq_value *input = &graph->values[node->inputs[0]];
+	const oq_tensor_info *weight = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
+	if (!weight || weight->rank != 2 || input->rank != 1)
+		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 2, or its input is no vector", a->weight);
+	const int64_t expected[2] = {weight->shape[0], input->shape[0]};
+	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, 2, expected, err));
+	if (a->bias)
+		OQ_TRY(oq_graph_check_tensor(graph, node, a->bias, 1, expected, err));
+	/* A linear layer is a 1x1x1 convolution of a single voxel. */
+	a->groups = 1;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		a->kernel[axis] = a->stride[axis] = a->dilation[axis] = 1;
+	output->rank = 1;
+	output->shape[0] = expected[0];
+	return OQ_OK;
+}
+
+/* [out][copies*in][taps] -> [out][in][taps], adding up the copies in double. */
+static void sum_repeats(float *weights, int64_t out, int64_t copies, int64_t taps)
+{
+	for (int64_t o = 0; o < out; o++)
+		for (int64_t t = 0; t < taps; t++) {
+			double sum = 0;
+			for (int64_t k = 0; k < copies; k++)
+				sum += (double)weights[(o * copies + k) * taps + t];
+			weights[o * taps + t] = (float)sum; /* never ahead of what is still to be read */
+		}
+}
+
+static oq_status fold_norm(const oq_graph *graph, const oq_node *node, float *weights, float *bias, size_t per_out, oq_error *err)
+{
+	int64_t out = graph->values[node->output].shape[0];
+	double *affine = oq_alloc((size_t)out * 2 * sizeof *affine);
+	if (!affine)
+		return oq_fail_memory(err, node->name, (size_t)out * 2 * sizeof *affine);
+	oq_status status = oq_batch_norm_affine(graph, node->folded_norm, affine, affine + out, out, err);
+	for (int64_t o = 0; o < out && status == OQ_OK; o++) {
+		for (size_t i = 0; i < per_out; i++)
+			weights[(size_t)o * per_out + i] = (float)((double)weights[(size_t)o * per_out + i] * affine[o]);
+		bias[o] = (float)((double)bias[o] * affine[o] + affine[out + o]);
+	}
+	oq_free(affine);
+	return status;
+}
+
+/* Weights and bias with everything folded; *bias stays NULL when there is none. Free both with oq_free. */
+static oq_status load_weights(const oq_graph *graph, const oq_node *node, float **weights, float **bias, oq_error *err)
+{
+	const oq_attributes *a = &node->attributes;
+	const oq_tensor_info *info = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
+	int64_t out = info->shape[0];
+	size_t per_out = info->count / (size_t)out / (size_t)node->repeat_in;
+	bool biased = a->bias || node->folded_norm;
+	*weights = oq_alloc(info->count * sizeof **weights);
+	*bias = biased ? oq_calloc((size_t)out, sizeof **bias) : NULL;
+	if (!*weights || (biased && !*bias))
+		return oq_fail_memory(err, node->name, info->count * sizeof **weights);
+	OQ_TRY(oq_package_read_f32(graph->package, a->weight, *weights, info->count, err));
+	if (a->bias)
+		OQ_TRY(oq_package_read_f32(graph->package, a->bias, *bias, (size_t)out, err));
+	if (node->repeat_in > 1)
+		sum_repeats(*weights, out, node->repeat_in, (int64_t)per_out);
+	return node->folded_norm ? fold_norm(graph, node, *weights, *bias, per_out, err) : OQ_OK;
+}
+
+static void spatial_of(const oq_value *value, int64_t shape[4])
+{
+	for (int i = 0; i < 4; i++)
+		shape[i] = i < value->rank ? value->shape[i] : 1;
+}
+
+static void own_shape(const oq_step *step, oq_conv_shape *shape)
+{
+	int64_t in[4], out[4];
+	const oq_attributes *a = &step->node->attributes;
+	spatial_of(oq_step_input(step, 0), in);
+	spatial_of(oq_step_output(step), out);
+	*shape = (oq_conv_shape){.in_channels = in[0], .out_channels = out[0]};
+	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+		shape->in[axis] = in[1 + axis];
+		shape->out[axis] = out[1 + axis];
+		shape->kernel[axis] = a->kernel[axis];
+		shape->stride[axis] = a->stride[axis];
+		shape->pad_low[axis] = a->pad_low[axis];
+	}
+}
+
+static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2", [OQ_CONV_WINOGRAD_F4] = "winograd-f4"};
+
+/* The rule (docs/performance.md has the measurements behind it): Winograd where its fewer multiplications outweigh the
+ * transforms and its larger weights, products over real taps where the map is small, oneDNN's direct convolution for the rest. */
+static bool choose_method(const oq_planner *planner, const oq_step *step, const oq_conv_shape *shape, oq_conv_method *method)
+{
+	const oq_attributes *a = &step->node->attributes;
+	(void)planner;
+	if (a->groups != 1 || a->dilation[0] != 1 || a->dilation[1] != 1 || a->dilation[2] != 1)
+		return false;
+	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2];
+	*method = OQ_CONV_WINOGRAD_F2;
+	if (shape->in_channels >= 16 && voxels >= 100 && oq_conv_supports(*method, shape))
+		return true;
+	*method = OQ_CONV_TAP_GEMM;
+	bool pointwise = shape->kernel[0] * shape->kernel[1] * shape->kernel[2] == 1;
+	return shape->in_channels >= 16 && (pointwise || voxels <= 64) && oq_conv_supports(*method, shape);
+}
+
+static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_method method, const oq_conv_shape *shape, const float *weights, oq_error *err)
+{
+	conv_state *state = step->state;
+	OQ_TRY(oq_conv_create(method, shape, weights, planner->isa, &state->own, err));
+	step->scratch_bytes = oq_conv_scratch_bytes(state->own, 1, planner->threads);
+	step->weight_bytes = oq_conv_weight_bytes(state->own);
+	snprintf(step->implementation, sizeof step->implementation, "%s:%s", method_names[method], oq_isa_name(planner->isa));
+	return OQ_OK;
+}
+
+static oq_status plan_direct(const oq_planner *planner, oq_step *step, const float *weights, const float *bias, oq_error *err)
+{
+	conv_state *state = step->state;
+	const oq_node *node = step->node;
+	oq_direct_desc desc = {.where = node->name, .attributes = &node->attributes, .residual = node->residual >= 0,
+		.slope = node->activated ? node->slope : 1.0f, .weights = weights, .bias = bias};
+	spatial_of(oq_step_input(step, 0), desc.in);
+	spatial_of(oq_step_output(step), desc.out);
+	OQ_TRY(oq_direct_create(planner, &desc, &state->direct, err));
+	step->scratch_bytes = oq_direct_scratch_bytes(state->direct);
+	step->weight_bytes = oq_direct_weight_bytes(state->direct);
+	snprintf(step->implementation, sizeof step->implementation, "onednn:%s", oq_direct_implementation(state->direct));
+	return OQ_OK;
+}
+
+static oq_status plan_conv(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
+{
+	float *weights = NULL, *bias = NULL;
+	conv_state *state = step->state = oq_calloc(1, sizeof *state);
+	if (!state)
+		return oq_fail_memory(err, node->name, sizeof *state);
+	oq_conv_shape shape;
+	oq_conv_method method;
+	own_shape(step, &shape);
+	const oq_attributes *a = &node->attributes;
+	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)(shape.in_channels / a->groups)
+		* (double)(a->kernel[0] * a->kernel[1] * a->kernel[2]);
+	oq_status status = load_weights(planner->graph, node, &weights, &bias, err);
+	if (status == OQ_OK && choose_method(planner, step, &shape, &method)) {
+		status = plan_own(planner, step, method, &shape, weights, err);
+		state->bias = bias;
+		bias = NULL;
+	} else if (status == OQ_OK) {
+		status = plan_direct(planner, step, weights, bias, err);
+	}
+	oq_free(weights);
+	oq_free(bias);
+	return status;
+}
+
+static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
+{
+	const conv_state *state = step->state;
+	const oq_node *node = step->node;
+	if (state->direct)
+		return oq_direct_run(state->direct, run->private_state, run->stream, node->name, err);
+	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = node->residual >= 0 ? run->slab + step->residual_offset : NULL,
+		.slope = node->activated ? node->slope : 1.0f};
+	oq_conv_run(state->own, 1, oq_run_input(step, run, 0), NULL, &epilogue, oq_run_output(step, run), run->scratch, run->threads);
+	return OQ_OK;
+}
+
+static void close_conv(oq_step *step)
+{
+	conv_state *state = step->state;
+	if (!state)
+		return;
+	oq_direct_free(state->direct);
+	oq_conv_free(state->own);
+	oq_free(state->bias);
+	oq_free(state);
+}
+
+static oq_status open_conv_session(const oq_step *step, oq_run *run, oq_error *err)
+{
+	const conv_state *state = step->state;
+	if (!state->direct)
+		return OQ_OK;
+	float *residual = step->node->residual >= 0 ? run->slab + step->residual_offset : NULL;
+	oq_direct_bound *bound = NULL;
+	OQ_TRY(oq_direct_bind(state->direct, oq_run_input(step, run, 0), oq_run_output(step, run), residual, run->scratch, &bound, err));
+	run->private_state = bound;
+	return OQ_OK;
+}
+
+static void close_conv_session(const oq_step *step, void *private_state)
+{
+	(void)step;
+	oq_direct_unbind(private_state);
+}
+
+const oq_op oq_op_conv = {.name = "conv", .min_inputs = 1, .max_inputs = 1, .parse = parse_conv, .infer = infer_conv, .plan = plan_conv,
+	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session};
+const oq_op oq_op_linear = {.name = "linear", .min_inputs = 1, .max_inputs = 1, .parse = parse_linear, .infer = infer_linear, .plan = plan_conv,
+	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session};

@@ -1,0 +1,159 @@
+/* Sessions: memory for one patch at a time and the handles bound to it. Running allocates nothing. */
+#include "model.h"
+
+#include "kernel/simple.h"
+#include "onednn.h"
+
+#include <string.h>
+#include <time.h>
+
+struct oq_nn_session {
+	const oq_nn_model *model;
+	oq_run run;
+	void **private_states; /* one per step */
+	float *kept;           /* room for one kept value in logical order */
+	double *seconds;       /* per step, summed while profiling */
+	int64_t profiled_runs;
+	bool profiling;
+};
+
+static size_t largest_value(const oq_graph *graph)
+{
+	size_t most = 0;
+	for (int v = 0; v < graph->value_count; v++)
+		most = graph->values[v].keep && graph->values[v].count > most ? graph->values[v].count : most;
+	return most;
+}
+
+static oq_status open_session(oq_nn_session *session, oq_error *err)
+{
+	const oq_nn_model *model = session->model;
+	size_t steps = (size_t)model->step_count, slab_bytes;
+	if (!oq_size_mul(model->slab_floats, sizeof(float), &slab_bytes))
+		return oq_fail_memory(err, model->graph.where, SIZE_MAX);
+	session->run.threads = model->threads;
+	session->run.slab = oq_alloc_aligned(slab_bytes);
+	session->run.scratch = oq_alloc_aligned(model->scratch_bytes);
+	session->private_states = oq_calloc(steps, sizeof *session->private_states);
+	session->seconds = oq_calloc(steps, sizeof *session->seconds);
+	session->kept = oq_alloc(largest_value(&model->graph) * sizeof *session->kept);
+	if (!session->run.slab || !session->run.scratch || !session->private_states || !session->seconds || !session->kept)
+		return oq_fail_memory(err, model->graph.where, slab_bytes + model->scratch_bytes);
+	OQ_TRY(oq_dnnl_check(dnnl_stream_create(&session->run.stream, model->engine, dnnl_stream_default_flags), model->graph.where, "make a stream", err));
+	for (int i = 0; i < model->step_count; i++) {
+		if (!model->steps[i].op->open_session)
+			continue;
+		session->run.private_state = NULL;
+		OQ_TRY(model->steps[i].op->open_session(&model->steps[i], &session->run, err));
+		session->private_states[i] = session->run.private_state;
+	}
+	return OQ_OK;
+}
+
+oq_status oq_nn_session_open(const oq_nn_model *model, oq_nn_session **out, oq_error *err)
+{
+	oq_nn_session *session = oq_calloc(1, sizeof *session);
+	if (!session)
+		return oq_fail_memory(err, model->graph.where, sizeof *session);
+	session->model = model;
+	oq_status status = open_session(session, err);
+	if (status == OQ_OK)
+		*out = session;
+	else
+		oq_nn_session_close(session);
+	return status;
+}
+
+void oq_nn_session_close(oq_nn_session *session)
+{
+	if (!session)
+		return;
+	const oq_nn_model *model = session->model;
+	for (int i = 0; session->private_states && i < model->step_count; i++)
+		if (model->steps[i].op->close_session)
+			model->steps[i].op->close_session(&model->steps[i], session->private_states[i]);
+	dnnl_stream_destroy(session->run.stream);
+	oq_free_aligned(session->run.slab);
+	oq_free_aligned(session->run.scratch);
+	oq_free(session->private_states);
+	oq_free(session->seconds);
+	oq_free(session->kept);
+	oq_free(session);
+}
+
+static double now_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static oq_status run_steps(oq_nn_session *session, oq_error *err)
+{
+	const oq_nn_model *model = session->model;
+	double before = session->profiling ? now_seconds() : 0;
+	for (int i = 0; i < model->step_count; i++) {
+		session->run.private_state = session->private_states[i];
+		OQ_TRY(model->steps[i].op->run(&model->steps[i], &session->run, err));
+		if (session->profiling) {
+			double after = now_seconds();
+			session->seconds[i] += after - before;
+			before = after;
+		}
+	}
+	session->profiled_runs += session->profiling;
+	return OQ_OK;
+}
+
+oq_status oq_nn_session_run(oq_nn_session *session, const float *patch, float *embedding, oq_error *err)
+{
+	const oq_nn_model *model = session->model;
+	const oq_value *input = &model->graph.values[model->graph.input], *output = &model->graph.values[model->graph.output];
+	oq_channels_last(input->shape[0], oq_value_voxels(input), patch, session->run.slab + model->value_offset[model->graph.input]);
+	int before = oq_threads_enter(model->threads);
+	oq_status status = run_steps(session, err);
+	oq_threads_leave(before);
+	if (status == OQ_OK)
+		memcpy(embedding, session->run.slab + model->value_offset[model->graph.output], output->count * sizeof *embedding);
+	return status;
+}
+
+oq_status oq_nn_session_value(oq_nn_session *session, const char *name, const float **data, int *rank, int64_t shape[OQ_MAX_RANK], oq_error *err)
+{
+	const oq_nn_model *model = session->model;
+	int index = oq_graph_value(&model->graph, name);
+	const oq_value *value = index >= 0 ? &model->graph.values[index] : NULL;
+	if (!value || !value->keep || model->value_offset[index] == SIZE_MAX)
+		return oq_fail(err, OQ_E_USAGE, "E_KEEP", "%s: value %s: was not kept", model->graph.where, name);
+	oq_channels_first(value->rank == 4 ? value->shape[0] : 1, value->rank == 4 ? oq_value_voxels(value) : (int64_t)value->count,
+		session->run.slab + model->value_offset[index], session->kept);
+	*data = session->kept;
+	*rank = value->rank;
+	memcpy(shape, value->shape, sizeof value->shape);
+	return OQ_OK;
+}
+
+void oq_nn_session_profile(oq_nn_session *session, bool on)
+{
+	session->profiling = on;
+	if (on) {
+		session->profiled_runs = 0;
+		memset(session->seconds, 0, (size_t)session->model->step_count * sizeof *session->seconds);
+	}
+}
+
+static double step_bytes(const oq_step *step)
+{
+	double floats = (double)oq_step_output(step)->count * (step->node->residual >= 0 ? 2 : 1);
+	for (int i = 0; i < step->node->input_count; i++)
+		floats += (double)oq_step_input(step, i)->count;
+	return floats * sizeof(float) + (double)step->weight_bytes;
+}
+
+void oq_nn_session_step(const oq_nn_session *session, int index, oq_nn_step_info *out)
+{
+	const oq_step *step = &session->model->steps[index];
+	*out = (oq_nn_step_info){.name = oq_step_output(step)->name, .op = step->label, .implementation = step->implementation, .precision = "f32",
+		.gflop = step->gflop, .bytes = step_bytes(step),
+		.ms = session->profiled_runs ? 1e3 * session->seconds[index] / (double)session->profiled_runs : 0};
+}
