@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Sets up, builds with warnings as errors and runs the whole test suite: normally, under the address and undefined-behaviour
+# sanitizers (all but the slow tests), and with the processor's instruction sets capped (the tests against golden numbers).
+# Usage: scripts/test.sh [-D... for CMake]      Ends with "N passed, N failed, N skipped"; exit code 0 only if none failed.
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+cmake_arguments=("$@")
+reports=$OQ_ROOT/out/test
+rows=()
+passed=0 failed=0 skipped=0
+started=$SECONDS
+
+add_row() { # stage, seconds, passed, failed, skipped
+	rows+=("$(printf '%-34s %4d s  %4d passed  %2d failed  %2d skipped' "$@")")
+	passed=$((passed + $3)) failed=$((failed + $4)) skipped=$((skipped + $5))
+}
+
+attribute() { grep -o "<testsuite.*" -A 12 "$1" | grep -oE "\b$2=\"[0-9]+\"" | head -n 1 | tr -dc 0-9; }
+
+# run_tests STAGE BUILD [ctest arguments]
+run_tests() {
+	local stage=$1 build=$2 begun=$SECONDS report tests bad skips
+	shift 2
+	report=$reports/${stage//[^A-Za-z0-9]/_}.xml
+	rm -f "$report"
+	say "Tests: $stage"
+	ctest --test-dir "$build" --output-on-failure --no-tests=error --output-junit "$report" "$@" </dev/null || true
+	if [ ! -f "$report" ]; then
+		add_row "$stage" $((SECONDS - begun)) 0 1 0
+		return
+	fi
+	tests=$(attribute "$report" tests) bad=$(attribute "$report" failures)
+	skips=$(($(attribute "$report" skipped) + $(attribute "$report" disabled)))
+	add_row "$stage" $((SECONDS - begun)) $((tests - bad - skips)) "$bad" "$skips"
+}
+
+# One command that counts as one test.
+run_check() {
+	local stage=$1 begun=$SECONDS
+	shift
+	say "$stage"
+	if "$@"; then add_row "$stage" $((SECONDS - begun)) 1 0 0; else add_row "$stage" $((SECONDS - begun)) 0 1 0; fi
+}
+
+mkdir -p "$reports"
+"$OQ_ROOT/scripts/setup.sh" "${cmake_arguments[@]}"
+run_check "Style" "$OQ_ROOT/scripts/check_style.sh"
+"$OQ_ROOT/scripts/build.sh" -DOQ_WERROR=ON "${cmake_arguments[@]}"
+if "$OQ_ROOT/scripts/fetch_astra.sh"; then
+	export OQ_ASTRA_CHECKPOINT=$OQ_DEPS/astra/astra_encoder.pt
+else
+	say "NOTICE: the real network could not be fetched; its tests are skipped"
+fi
+
+run_tests "whole suite" "$OQ_ROOT/build"
+
+OQ_BUILD=$OQ_ROOT/build-asan "$OQ_ROOT/scripts/build.sh" -DOQ_WERROR=ON -DOQ_SANITIZE=address,undefined "${cmake_arguments[@]}"
+run_tests "sanitizers" "$OQ_ROOT/build-asan" --label-exclude 'slow|package|network'
+
+# Capping only lowers: on a processor without AVX-512 the second run repeats the first.
+for isa in AVX2 AVX512_CORE; do
+	ONEDNN_MAX_CPU_ISA=$isa run_tests "capped at $isa" "$OQ_ROOT/build" --label-regex golden
+done
+
+say "Summary ($((SECONDS - started)) s)"
+printf '   %s\n' "${rows[@]}"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ]
