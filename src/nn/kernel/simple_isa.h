@@ -1,0 +1,32 @@
+/* One row of functions per instruction set behind kernel/simple.h and the epilogue of the convolutions: pieces of work for one
+ * thread on memory that is contiguous in channels. */
+#ifndef OQ_NN_KERNEL_SIMPLE_ISA_H
+#define OQ_NN_KERNEL_SIMPLE_ISA_H
+
+#include "core/cpu.h"
+
+#include <stdint.h>
+
+typedef struct oq_simple_kernels {
+	/* sums[0..channels) += x - center, sums[channels..2*channels) += (x - center)^2, voxel after voxel. */
+	void (*center_sums)(int64_t voxels, int64_t channels, const float *x, const float *center, double *sums);
+	void (*scale_shift_act)(int64_t voxels, int64_t channels, const float *x, const float *scale, const float *shift, float slope, float *y);
+	void (*act)(int64_t count, const float *x, float slope, float *y);
+	void (*add_act)(int64_t count, const float *a, const float *b, float slope, float *y);
+	void (*max_into)(int64_t count, const float *x, float *y);          /* y = max(y, x), NaN wins */
+	void (*sum_into)(int64_t count, const float *x, double *sums);      /* sums += x */
+	/* y[r][0..cols) = act(sum[r][0..cols) + bias [+ residual[r]]); sum rows are 32 apart, y and residual rows `stride`.
+	 * bias has room for 32; residual may be NULL or y. */
+	void (*finish)(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride);
+} oq_simple_kernels;
+
+extern const oq_simple_kernels oq_simple_plain;
+#ifdef OQ_KERNEL_X86
+extern const oq_simple_kernels oq_simple_avx2, oq_simple_avx512;
+#endif
+
+const oq_simple_kernels *oq_simple_for(oq_isa isa);
+/* The best that this processor runs. */
+const oq_simple_kernels *oq_simple_best(void);
+
+#endif

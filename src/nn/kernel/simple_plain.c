@@ -1,0 +1,57 @@
+/* The plain twins of the memory-bound kernels: what the others must equal bit for bit. */
+#include "act.h"
+#include "simple_isa.h"
+
+static void center_sums(int64_t voxels, int64_t channels, const float *x, const float *center, double *sums)
+{
+	for (int64_t v = 0; v < voxels; v++)
+		for (int64_t c = 0; c < channels; c++) {
+			double d = (double)x[v * channels + c] - (double)center[c];
+			sums[c] += d;
+			sums[channels + c] += d * d;
+		}
+}
+
+static void scale_shift_act(int64_t voxels, int64_t channels, const float *x, const float *scale, const float *shift, float slope, float *y)
+{
+	for (int64_t v = 0; v < voxels; v++)
+		for (int64_t c = 0; c < channels; c++)
+			y[v * channels + c] = oq_act(x[v * channels + c] * scale[c] + shift[c], slope);
+}
+
+static void act(int64_t count, const float *x, float slope, float *y)
+{
+	for (int64_t i = 0; i < count; i++)
+		y[i] = oq_act(x[i], slope);
+}
+
+static void add_act(int64_t count, const float *a, const float *b, float slope, float *y)
+{
+	for (int64_t i = 0; i < count; i++)
+		y[i] = oq_act(a[i] + b[i], slope);
+}
+
+static void max_into(int64_t count, const float *x, float *y)
+{
+	for (int64_t i = 0; i < count; i++)
+		y[i] = x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+}
+
+static void sum_into(int64_t count, const float *x, double *sums)
+{
+	for (int64_t i = 0; i < count; i++)
+		sums[i] += (double)x[i];
+}
+
+static void finish(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride)
+{
+	for (int64_t r = 0; r < rows; r++)
+		for (int64_t j = 0; j < cols; j++) {
+			float v = sum[r * 32 + j] + bias[j];
+			if (residual)
+				v += residual[r * stride + j];
+			y[r * stride + j] = oq_act(v, slope);
+		}
+}
+
+const oq_simple_kernels oq_simple_plain = {center_sums, scale_shift_act, act, add_act, max_into, sum_into, finish};
