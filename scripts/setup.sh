@@ -24,6 +24,10 @@ missing_packages() {
 	for row in "${libraries[@]}"; do
 		has_library "${row% *}" || printf '%s\n' "${row#* }"
 	done
+	# Asked for together with the rest, so that sudo is needed only once.
+	if [ $# -eq 0 ] && [ ! -e "$OQ_DEPS/onednn" ] && ! python_with_pip >/dev/null; then
+		printf 'python3-pip\n'
+	fi
 }
 
 as_root() {
@@ -84,9 +88,6 @@ unpack_onednn() {
 
 fetch_onednn() {
 	[ "$(uname -m)" = x86_64 ] || die "no prebuilt oneDNN for $(uname -m): install oneDNN 3.2 or newer built with OpenMP, then give -Ddnnl_DIR="
-	if ! python_with_pip >/dev/null; then
-		install_packages python3-pip
-	fi
 	say "Fetching oneDNN 3.2 (39 MB) into .deps/onednn"
 	fetch_wheels "$OQ_ROOT/scripts/pins/onednn.txt" "$OQ_DEPS/wheels" ||
 		die "could not fetch onednn-devel-cpu-gomp==2023.2.0 (is the network reachable?); docs/install.md tells how to install offline"
@@ -94,7 +95,7 @@ fetch_onednn() {
 	rm -f "$OQ_DEPS"/wheels/onednn_*.whl
 }
 
-mapfile -t packages < <(missing_packages)
+mapfile -t packages < <(missing_packages "$@")
 [ "${#packages[@]}" -eq 0 ] || install_packages "${packages[@]}"
 
 if [ $# -eq 0 ] && [ -f "$OQ_DEPS/onednn/lib/cmake/dnnl/dnnl-config.cmake" ]; then
