@@ -8,6 +8,7 @@
 
 #define OQ_MAX_INPUTS 8
 #define OQ_SPATIAL 3
+#define OQ_MERGE_MAX 8
 
 typedef struct oq_op oq_op;
 typedef struct oq_node oq_node;
@@ -24,12 +25,16 @@ typedef struct oq_value {
 /* Every attribute an op may have; which ones count is the op's business. */
 typedef struct oq_attributes {
 	const char *weight, *bias, *mean, *var; /* tensor names or NULL */
+	const char *mlp, *k_scale;              /* attention: prefix of a network's tensors, tensor name */
+	int64_t heads;
 	int64_t kernel[OQ_SPATIAL], stride[OQ_SPATIAL], dilation[OQ_SPATIAL];
 	int64_t pad_low[OQ_SPATIAL], pad_high[OQ_SPATIAL];
 	int64_t groups;
 	int64_t perm[4];
 	double eps;
 	float slope; /* of a leaky relu; 0 = relu, 1 = identity */
+	unsigned char merge[OQ_MERGE_MAX]; /* patch_merge: bits d,h,w of each offset */
+	int merge_count;
 } oq_attributes;
 
 struct oq_node {

@@ -59,17 +59,18 @@ static oq_status infer_linear(const oq_graph *graph, oq_node *node, oq_value *ou
 	oq_attributes *a = &node->attributes;
 	const oq_value *input = &graph->values[node->inputs[0]];
 	const oq_tensor_info *weight = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
-	if (!weight || weight->rank != 2 || input->rank != 1)
-		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 2, or its input is no vector", a->weight);
+	if (!weight || weight->rank != 2)
+		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 2", a->weight);
 	const int64_t expected[2] = {weight->shape[0], input->shape[0]};
 	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, 2, expected, err));
 	if (a->bias)
 		OQ_TRY(oq_graph_check_tensor(graph, node, a->bias, 1, expected, err));
-	/* A linear layer is a 1x1x1 convolution of a single voxel. */
+	/* A linear layer is a 1x1x1 convolution, of a single voxel when its input is a vector. */
 	a->groups = 1;
 	for (int axis = 0; axis < OQ_SPATIAL; axis++)
 		a->kernel[axis] = a->stride[axis] = a->dilation[axis] = 1;
-	output->rank = 1;
+	output->rank = input->rank;
+	memcpy(output->shape, input->shape, sizeof output->shape);
 	output->shape[0] = expected[0];
 	return OQ_OK;
 }

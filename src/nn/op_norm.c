@@ -107,7 +107,7 @@ static oq_status open_state(oq_step *step, int64_t channels, norm_state **out, o
 static oq_status plan_batch_norm(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
 {
 	int64_t channels = oq_step_input(step, 0)->shape[0];
-	norm_state *state;
+	norm_state *state = NULL;
 	OQ_TRY(open_state(step, channels, &state, err));
 	double *affine = oq_alloc((size_t)channels * 2 * sizeof *affine);
 	if (!affine)
@@ -139,7 +139,7 @@ static oq_status run_batch_norm(const oq_step *step, oq_run *run, oq_error *err)
 static oq_status plan_instance_norm(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
 {
 	const oq_value *input = oq_step_input(step, 0);
-	norm_state *state;
+	norm_state *state = NULL;
 	OQ_TRY(open_state(step, input->shape[0], &state, err));
 	step->scratch_bytes = (size_t)input->shape[0] * 4 * sizeof(float) + oq_channel_stats_scratch(oq_value_voxels(input), input->shape[0]);
 	OQ_TRY(read_or_fill(planner->graph, node->attributes.weight, 1.0f, state->scale, input->shape[0], err));

@@ -76,8 +76,9 @@ void oq_channel_stats(int64_t voxels, int64_t channels, const float *x, float *m
 #pragma omp parallel for num_threads(threads) if (threads > 1 && pieces > 1) schedule(static)
 	for (int64_t p = 0; p < pieces; p++) {
 		int64_t at = p * STATS_VOXELS, count = voxels - at < STATS_VOXELS ? voxels - at : STATS_VOXELS;
-		memset(sums + p * 2 * channels, 0, (size_t)(2 * channels) * sizeof *sums);
-		kernels->center_sums(count, channels, x + at * channels, x, sums + p * 2 * channels);
+		double *part = sums + p * 2 * channels;
+		memset(part, 0, (size_t)(2 * channels) * sizeof *part);
+		kernels->center_sums(count, channels, channels, x + at * channels, x, part, part + channels);
 	}
 	for (int64_t p = 1; p < pieces; p++)
 		for (int64_t i = 0; i < 2 * channels; i++)

@@ -38,16 +38,16 @@ static void center_sums_lanes(int64_t voxels, int64_t stride, const float *x, co
 	memcpy(square + HALF, &q1, sizeof q1);
 }
 
-static void center_sums(int64_t voxels, int64_t channels, const float *x, const float *center, double *sums)
+static void center_sums(int64_t voxels, int64_t channels, int64_t stride, const float *x, const float *center, double *sum, double *square)
 {
 	int64_t c = 0;
 	for (; c + LANES <= channels; c += LANES)
-		center_sums_lanes(voxels, channels, x + c, center + c, sums + c, sums + channels + c);
+		center_sums_lanes(voxels, stride, x + c, center + c, sum + c, square + c);
 	for (; c < channels; c++)
 		for (int64_t v = 0; v < voxels; v++) {
-			double d = (double)x[v * channels + c] - (double)center[c];
-			sums[c] += d;
-			sums[channels + c] += d * d;
+			double d = (double)x[v * stride + c] - (double)center[c];
+			sum[c] += d;
+			square[c] += d * d;
 		}
 }
 

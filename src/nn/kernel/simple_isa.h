@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 typedef struct oq_simple_kernels {
-	/* sums[0..channels) += x - center, sums[channels..2*channels) += (x - center)^2, voxel after voxel. */
-	void (*center_sums)(int64_t voxels, int64_t channels, const float *x, const float *center, double *sums);
+	/* sum[c] += x - center[c], square[c] += (x - center[c])^2, voxel after voxel; voxels are `stride` floats apart. */
+	void (*center_sums)(int64_t voxels, int64_t channels, int64_t stride, const float *x, const float *center, double *sum, double *square);
 	void (*scale_shift_act)(int64_t voxels, int64_t channels, const float *x, const float *scale, const float *shift, float slope, float *y);
 	void (*act)(int64_t count, const float *x, float slope, float *y);
 	void (*add_act)(int64_t count, const float *a, const float *b, float slope, float *y);

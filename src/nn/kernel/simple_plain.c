@@ -2,13 +2,13 @@
 #include "act.h"
 #include "simple_isa.h"
 
-static void center_sums(int64_t voxels, int64_t channels, const float *x, const float *center, double *sums)
+static void center_sums(int64_t voxels, int64_t channels, int64_t stride, const float *x, const float *center, double *sum, double *square)
 {
 	for (int64_t v = 0; v < voxels; v++)
 		for (int64_t c = 0; c < channels; c++) {
-			double d = (double)x[v * channels + c] - (double)center[c];
-			sums[c] += d;
-			sums[channels + c] += d * d;
+			double d = (double)x[v * stride + c] - (double)center[c];
+			sum[c] += d;
+			square[c] += d * d;
 		}
 }
 

@@ -11,7 +11,7 @@
  *     relu | leaky_relu ("slope") | gelu (exact erf form)
  *     add             two inputs of equal shape
  *     concat          along channels
- *     max_pool | avg_pool   "kernel","stride","pad"; max pads with -inf, avg excludes padding from its sum but divides by the kernel's size only when pad is 0
+ *     max_pool | avg_pool   "kernel","stride","pad"; max pads with -inf, averages are over the real voxels of a window
  *     global_avg_pool       mean over all voxels -> [C]
  *     l2_normalize    divide by the L2 norm; "eps" added nowhere, norm 0 is refused at run time
  *     permute         "perm" over [C][D][H][W]

@@ -1,0 +1,25 @@
+/* Float32 kernels on tokens (rows of channels): layer norm, GELU, softmax rows. One body compiled per instruction set;
+ * sums run in sixteen fixed lanes and no product is contracted, so every instruction set gives the same bits. */
+#ifndef OQ_NN_KERNEL_TOKEN_F32_H
+#define OQ_NN_KERNEL_TOKEN_F32_H
+
+#include "core/cpu.h"
+
+#include <stdint.h>
+
+typedef struct oq_token_kernels {
+	/* y[r][c] = (x[r][c]-mean_r)/sqrt(var_r+eps)*weight[c]+bias[c]; biased variance; weight and bias may be NULL (1 and 0).
+	 * x and y may be the same. */
+	void (*layer_norm)(int64_t rows, int64_t channels, const float *x, const float *weight, const float *bias, float eps, float *y);
+	/* y = x*0.5*(1+erf(x/sqrt(2))), absolute error below 2e-7*max(1,|x|); in place allowed. */
+	void (*gelu)(int64_t count, const float *x, float *y);
+	/* row[j] = exp(row[j]*scale + bias[j] + mask[j] - max), bias and mask may be NULL; returns the sum of the row. */
+	float (*softmax_row)(int64_t count, float *row, float scale, const float *bias, const float *mask);
+	/* y[c] = x[c]/max(|x|,1e-12)*scale[c], |x| the L2 norm of the row; scale may be NULL (1). */
+	void (*unit_row)(int64_t channels, const float *x, const float *scale, float *y);
+	float (*dot)(int64_t count, const float *a, const float *b);
+} oq_token_kernels;
+
+const oq_token_kernels *oq_token_kernels_for(oq_isa isa);
+
+#endif

@@ -1,0 +1,260 @@
+/* Window attention (plain, shifted, cosine) over a grid of tokens. Everything that depends only on the grid is made while
+ * planning: the expanded relative position bias, and the masks of a shifted window, of which there are at most eight.
+ *   inputs   one value [q|k|v] of 3C channels, or two: [q] of C and [k|v] of 2C; channels are head-major
+ *   "heads", "window" [d,h,w], "scale"; optional "shift" [d,h,w] (Swin's cyclic shift and mask)
+ *   "pad": tensor [3C]: q,k,v of the tokens that fill up the last windows; needed when the window does not divide the grid
+ *   bias: "bias_table" [entries][heads] with "bias_index" [m][m] (its top left n x n corner is used, as Swin does when a
+ *         window shrinks), or "bias_mlp" (see attention_bias.c), or none
+ *   "q_scale","k_scale": tensors [head_dim]: q and k are divided by their L2 norm and multiplied by these (cosine attention) */
+#include "attention.h"
+
+#include "kernel/attention_f32.h"
+
+#include <omp.h>
+#include <string.h>
+
+#define MASKED (-100.0f) /* as the reference: not minus infinity */
+
+typedef struct window_state {
+	int64_t heads, head_dim, tokens; /* tokens of a window */
+	int64_t window[OQ_SPATIAL], shift[OQ_SPATIAL], grid[OQ_SPATIAL], windows[OQ_SPATIAL];
+	float scale;
+	float *bias;    /* [heads][n][n] or NULL */
+	float *mask[8]; /* by bits d,h,w: the window is the last one of that axis; NULL = nothing masked */
+	float *pad;     /* [3C] or NULL */
+	float *q_scale, *k_scale;
+	oq_isa isa;
+	size_t thread_floats;
+} window_state;
+
+static oq_status parse_window(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
+{
+	oq_attributes *a = &node->attributes;
+	OQ_TRY(oq_json_need_int(json, "heads", node->name, &a->heads, err));
+	OQ_TRY(oq_json_need_ints(json, "window", node->name, a->kernel, OQ_SPATIAL, err));
+	if (oq_json_get(json, "shift"))
+		OQ_TRY(oq_json_need_ints(json, "shift", node->name, a->pad_low, OQ_SPATIAL, err));
+	OQ_TRY(oq_json_need_number(json, "scale", node->name, &a->eps, err));
+	OQ_TRY(oq_node_tensor(graph, node, json, "pad", false, &a->weight, err));
+	OQ_TRY(oq_node_tensor(graph, node, json, "bias_table", false, &a->bias, err));
+	OQ_TRY(oq_node_tensor(graph, node, json, "bias_index", a->bias != NULL, &a->mean, err));
+	OQ_TRY(oq_node_tensor(graph, node, json, "bias_mlp", false, &a->mlp, err));
+	OQ_TRY(oq_node_tensor(graph, node, json, "q_scale", false, &a->var, err));
+	return oq_node_tensor(graph, node, json, "k_scale", a->var != NULL, &a->k_scale, err);
+}
+
+static oq_status infer_window(const oq_graph *graph, oq_node *node, oq_value *output, oq_error *err)
+{
+	const oq_attributes *a = &node->attributes;
+	const oq_value *input = &graph->values[node->inputs[0]];
+	int64_t channels = node->input_count == 1 ? input->shape[0] / 3 : input->shape[0];
+	bool divides = input->rank == 4 && a->heads > 0 && channels > 0 && channels % a->heads == 0 && (channels / a->heads) % OQ_GEMM_NR == 0
+		&& (node->input_count == 2 || input->shape[0] % 3 == 0);
+	if (!divides)
+		return oq_graph_refuse(graph, node, err, "%lld heads do not divide %lld channels into multiples of %d", (long long)a->heads,
+			(long long)channels, OQ_GEMM_NR);
+	if (node->input_count == 2) {
+		const oq_value *kv = &graph->values[node->inputs[1]];
+		if (kv->rank != 4 || kv->shape[0] != 2 * channels || memcmp(kv->shape + 1, input->shape + 1, OQ_SPATIAL * sizeof *kv->shape))
+			return oq_graph_refuse(graph, node, err, "input %s does not fit input %s", kv->name, input->name);
+	}
+	bool padded = false;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+		if (a->kernel[axis] < 1 || a->kernel[axis] > 64 || a->pad_low[axis] < 0 || a->pad_low[axis] >= a->kernel[axis])
+			return oq_graph_refuse(graph, node, err, "window or shift on axis %d is out of range", axis);
+		padded |= input->shape[1 + axis] % a->kernel[axis] != 0;
+	}
+	const int64_t three = 3 * channels, dim = channels / a->heads;
+	if (padded && (!a->weight || node->input_count != 1))
+		return oq_graph_refuse(graph, node, err, "the window does not divide the grid and there is no tensor \"pad\"");
+	if (a->weight)
+		OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, 1, &three, err));
+	if (a->var)
+		OQ_TRY(oq_graph_check_tensor(graph, node, a->var, 1, &dim, err));
+	if (a->k_scale)
+		OQ_TRY(oq_graph_check_tensor(graph, node, a->k_scale, 1, &dim, err));
+	output->rank = 4;
+	memcpy(output->shape, input->shape, sizeof output->shape);
+	output->shape[0] = channels;
+	return OQ_OK;
+}
+
+/* Region of a coordinate of the padded grid after the cyclic shift; tokens of different regions do not see each other. */
+static int region(int64_t p, int64_t padded, int64_t window, int64_t shift)
+{
+	return p < padded - window ? 0 : p < padded - shift ? 1 : 2;
+}
+
+static oq_status make_mask(window_state *s, int which, oq_error *err)
+{
+	size_t n = (size_t)s->tokens;
+	int *label = oq_alloc(n * sizeof *label);
+	float *mask = s->mask[which] = oq_alloc(n * n * sizeof *mask);
+	if (!label || !mask) {
+		oq_free(label);
+		return oq_fail_memory(err, "attention mask", n * n * sizeof *mask);
+	}
+	for (size_t t = 0; t < n; t++) {
+		int64_t in[OQ_SPATIAL] = {(int64_t)t / (s->window[1] * s->window[2]), (int64_t)t / s->window[2] % s->window[1], (int64_t)t % s->window[2]};
+		label[t] = 0;
+		for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+			int64_t padded = s->windows[axis] * s->window[axis];
+			int64_t at = (which >> (2 - axis) & 1 ? s->windows[axis] - 1 : 0) * s->window[axis] + in[axis];
+			label[t] = label[t] * 3 + (s->shift[axis] ? region(at, padded, s->window[axis], s->shift[axis]) : 0);
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n; j++)
+			mask[i * n + j] = label[i] == label[j] ? 0.0f : MASKED;
+	oq_free(label);
+	return OQ_OK;
+}
+
+static oq_status make_masks(window_state *s, oq_error *err)
+{
+	if (!s->shift[0] && !s->shift[1] && !s->shift[2])
+		return OQ_OK;
+	for (int which = 1; which < 8; which++)
+		OQ_TRY(make_mask(s, which, err));
+	/* With one window on a shifted axis every window is the last one, bit or not: which = 0 is then never asked for. */
+	return OQ_OK;
+}
+
+static oq_status read_tensor(const oq_graph *graph, const char *tensor, float **out, oq_error *err)
+{
+	if (!tensor)
+		return OQ_OK;
+	const oq_tensor_info *info = oq_safetensors_find(oq_package_weights(graph->package), tensor);
+	*out = oq_alloc(info->count * sizeof **out);
+	return *out ? oq_package_read_f32(graph->package, tensor, *out, info->count, err) : oq_fail_memory(err, tensor, info->bytes);
+}
+
+static oq_status plan_window(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
+{
+	const oq_attributes *a = &node->attributes;
+	const oq_value *output = oq_step_output(step);
+	window_state *s = step->state = oq_calloc(1, sizeof *s);
+	if (!s)
+		return oq_fail_memory(err, node->name, sizeof *s);
+	s->heads = a->heads;
+	s->head_dim = output->shape[0] / a->heads;
+	s->scale = (float)a->eps;
+	s->isa = planner->isa;
+	s->tokens = a->kernel[0] * a->kernel[1] * a->kernel[2];
+	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+		s->window[axis] = a->kernel[axis];
+		s->shift[axis] = a->pad_low[axis];
+		s->grid[axis] = output->shape[1 + axis];
+		s->windows[axis] = (s->grid[axis] + s->window[axis] - 1) / s->window[axis];
+	}
+	s->thread_floats = (oq_attention_scratch_floats(s->tokens, s->head_dim) + (a->var ? 2 * (size_t)(s->tokens * s->head_dim) : 0) + 15) / 16 * 16;
+	size_t pointers = 6 * (size_t)s->tokens * sizeof(void *);
+	step->scratch_bytes = (size_t)planner->threads * (s->thread_floats * sizeof(float) + (pointers + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN);
+	double windows = (double)(s->windows[0] * s->windows[1] * s->windows[2]);
+	step->gflop = 4e-9 * windows * (double)(s->heads * s->tokens * s->tokens * s->head_dim);
+	OQ_TRY(make_masks(s, err));
+	OQ_TRY(read_tensor(planner->graph, a->weight, &s->pad, err));
+	OQ_TRY(read_tensor(planner->graph, a->var, &s->q_scale, err));
+	OQ_TRY(read_tensor(planner->graph, a->k_scale, &s->k_scale, err));
+	return oq_attention_bias(planner->graph, node, s->heads, s->window, &s->bias, err);
+}
+
+static void close_window(oq_step *step)
+{
+	window_state *s = step->state;
+	if (!s)
+		return;
+	for (int i = 0; i < 8; i++)
+		oq_free(s->mask[i]);
+	oq_free(s->bias);
+	oq_free(s->pad);
+	oq_free(s->q_scale);
+	oq_free(s->k_scale);
+	oq_free(s);
+}
+
+/* Where the tokens of one window lie; pointers are to head 0. */
+typedef struct window_rows {
+	const float **q, **k, **v;
+	float **out;
+} window_rows;
+
+static void find_rows(const oq_step *step, const oq_run *run, const int64_t at[OQ_SPATIAL], window_rows *rows)
+{
+	const window_state *s = step->state;
+	int64_t channels = s->heads * s->head_dim, t = 0;
+	bool two = step->node->input_count == 2;
+	const float *q = oq_run_input(step, run, 0), *kv = two ? oq_run_input(step, run, 1) : q + channels;
+	float *out = oq_run_output(step, run);
+	for (int64_t d = 0; d < s->window[0]; d++)
+		for (int64_t h = 0; h < s->window[1]; h++)
+			for (int64_t w = 0; w < s->window[2]; w++, t++) {
+				const int64_t in[OQ_SPATIAL] = {d, h, w};
+				int64_t from = 0;
+				bool inside = true;
+				for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+					int64_t padded = s->windows[axis] * s->window[axis];
+					int64_t p = (at[axis] * s->window[axis] + in[axis] + s->shift[axis]) % padded;
+					inside &= p < s->grid[axis];
+					from = from * s->grid[axis] + p;
+				}
+				rows->q[t] = inside ? q + from * (two ? channels : 3 * channels) : s->pad;
+				rows->k[t] = inside ? kv + from * (two ? 2 * channels : 3 * channels) : s->pad + channels;
+				rows->v[t] = rows->k[t] + channels;
+				rows->out[t] = inside ? out + from * channels : NULL;
+			}
+}
+
+static void normalise_rows(const window_state *s, const float **rows, const float *scale, float *unit)
+{
+	const oq_token_kernels *kernels = oq_token_kernels_for(s->isa);
+	for (int64_t t = 0; t < s->tokens; t++) {
+		kernels->unit_row(s->head_dim, rows[t], scale, unit + t * s->head_dim);
+		rows[t] = unit + t * s->head_dim;
+	}
+}
+
+static void attend(const oq_step *step, const oq_run *run, int64_t window, int64_t head, void *scratch)
+{
+	const window_state *s = step->state;
+	const int64_t at[OQ_SPATIAL] = {window / (s->windows[1] * s->windows[2]), window / s->windows[2] % s->windows[1], window % s->windows[2]};
+	float *floats = scratch;
+	const float **pointers = (const float **)(void *)(floats + s->thread_floats);
+	window_rows rows = {.q = pointers, .k = pointers + s->tokens, .v = pointers + 2 * s->tokens,
+		.out = (float **)(void *)(pointers + 3 * s->tokens)};
+	find_rows(step, run, at, &rows);
+	int which = 0;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		which = which * 2 + (at[axis] == s->windows[axis] - 1);
+	for (int64_t t = 0; t < s->tokens; t++) {
+		rows.q[t] += head * s->head_dim;
+		rows.k[t] += head * s->head_dim;
+		rows.v[t] += head * s->head_dim;
+		rows.out[t] = rows.out[t] ? rows.out[t] + head * s->head_dim : NULL;
+	}
+	if (s->q_scale) {
+		float *unit = floats + oq_attention_scratch_floats(s->tokens, s->head_dim);
+		normalise_rows(s, rows.q, s->q_scale, unit);
+		normalise_rows(s, rows.k, s->k_scale, unit + s->tokens * s->head_dim);
+	}
+	const oq_attention attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .q = rows.q, .k = rows.k, .v = rows.v,
+		.bias = s->bias ? s->bias + head * s->tokens * s->tokens : NULL, .mask = s->mask[which], .out = rows.out};
+	oq_attention_run(&attention, s->isa, floats);
+}
+
+static oq_status run_window(const oq_step *step, oq_run *run, oq_error *err)
+{
+	(void)err;
+	const window_state *s = step->state;
+	int64_t jobs = s->windows[0] * s->windows[1] * s->windows[2] * s->heads;
+	size_t thread_bytes = step->scratch_bytes / (size_t)run->threads;
+#pragma omp parallel for schedule(dynamic) num_threads(run->threads) if (run->threads > 1)
+	for (int64_t job = 0; job < jobs; job++) {
+		int thread = run->threads > 1 ? omp_get_thread_num() : 0;
+		attend(step, run, job / s->heads, job % s->heads, (char *)run->scratch + (size_t)thread * thread_bytes);
+	}
+	return OQ_OK;
+}
+
+const oq_op oq_op_window_attention = {.name = "window_attention", .min_inputs = 1, .max_inputs = 2, .parse = parse_window, .infer = infer_window,
+	.plan = plan_window, .run = run_window, .close = close_window};
