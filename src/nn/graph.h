@@ -35,6 +35,7 @@ typedef struct oq_attributes {
 	float slope; /* of a leaky relu; 0 = relu, 1 = identity */
 	unsigned char merge[OQ_MERGE_MAX]; /* patch_merge: bits d,h,w of each offset */
 	int merge_count;
+	bool transposed; /* linear: the weight is [in][out] */
 } oq_attributes;
 
 struct oq_node {

@@ -4,14 +4,18 @@
 #include "direct.h"
 
 #include "kernel/conv_f32.h"
+#include "kernel/depthwise_f32.h"
 
 #include <stdio.h>
 #include <string.h>
 
 typedef struct conv_state {
-	oq_direct *direct; /* either this */
-	oq_conv *own;      /* or this */
-	float *bias;       /* [out] for `own`, NULL when there is none */
+	oq_direct *direct;      /* either this */
+	oq_conv *own;           /* or this */
+	oq_depthwise depthwise; /* or this, when it has weights */
+	float *depthwise_weights;
+	float *bias;            /* [out] or NULL */
+	oq_isa isa;
 } conv_state;
 
 static oq_status parse_conv(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -33,12 +37,13 @@ static oq_status infer_conv(const oq_graph *graph, oq_node *node, oq_value *outp
 	if (input->rank != 4)
 		return oq_graph_refuse(graph, node, err, "input %s has rank %d, expected 4 (C,D,H,W)", input->name, input->rank);
 	const oq_tensor_info *weight = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
-	if (!weight || weight->rank != 5 || input->shape[0] % a->groups)
-		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 5, or groups do not divide the channels", a->weight);
+	if (!weight || weight->rank < 4 || weight->rank > 5 || input->shape[0] % a->groups)
+		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 4 or 5, or groups do not divide the channels", a->weight);
+	/* The weights of a 2D convolution have no depth axis; it runs as a 3D one of depth 1. */
 	for (int axis = 0; axis < OQ_SPATIAL; axis++)
-		a->kernel[axis] = weight->shape[2 + axis];
-	const int64_t expected[5] = {weight->shape[0], input->shape[0] / a->groups, a->kernel[0], a->kernel[1], a->kernel[2]};
-	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, 5, expected, err));
+		a->kernel[axis] = weight->rank == 5 ? weight->shape[2 + axis] : axis ? weight->shape[1 + axis] : 1;
+	const int64_t expected[5] = {weight->shape[0], input->shape[0] / a->groups, weight->shape[2], weight->shape[3], a->kernel[2]};
+	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, weight->rank, expected, err));
 	if (a->bias)
 		OQ_TRY(oq_graph_check_tensor(graph, node, a->bias, 1, expected, err));
 	if (weight->count == 0 || expected[0] % a->groups)
@@ -51,6 +56,7 @@ static oq_status infer_conv(const oq_graph *graph, oq_node *node, oq_value *outp
 static oq_status parse_linear(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
 {
 	OQ_TRY(oq_node_tensor(graph, node, json, "weight", true, &node->attributes.weight, err));
+	OQ_TRY(oq_json_want_bool(json, "transposed", node->name, &node->attributes.transposed, err));
 	return oq_node_tensor(graph, node, json, "bias", false, &node->attributes.bias, err);
 }
 
@@ -61,17 +67,34 @@ static oq_status infer_linear(const oq_graph *graph, oq_node *node, oq_value *ou
 	const oq_tensor_info *weight = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
 	if (!weight || weight->rank != 2)
 		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 2", a->weight);
-	const int64_t expected[2] = {weight->shape[0], input->shape[0]};
+	const int64_t outputs = weight->shape[a->transposed], in = input->shape[0];
+	const int64_t expected[2] = {a->transposed ? in : outputs, a->transposed ? outputs : in};
 	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, 2, expected, err));
 	if (a->bias)
-		OQ_TRY(oq_graph_check_tensor(graph, node, a->bias, 1, expected, err));
+		OQ_TRY(oq_graph_check_tensor(graph, node, a->bias, 1, &outputs, err));
+	if (weight->count == 0)
+		return oq_graph_refuse(graph, node, err, "tensor %s is empty", a->weight);
 	/* A linear layer is a 1x1x1 convolution, of a single voxel when its input is a vector. */
 	a->groups = 1;
 	for (int axis = 0; axis < OQ_SPATIAL; axis++)
 		a->kernel[axis] = a->stride[axis] = a->dilation[axis] = 1;
 	output->rank = input->rank;
 	memcpy(output->shape, input->shape, sizeof output->shape);
-	output->shape[0] = expected[0];
+	output->shape[0] = outputs;
+	return OQ_OK;
+}
+
+/* [rows][columns] -> [columns][rows]; *matrix is replaced. */
+static oq_status transpose(float **matrix, int64_t rows, int64_t columns, const char *where, oq_error *err)
+{
+	float *turned = oq_alloc((size_t)(rows * columns) * sizeof *turned);
+	if (!turned)
+		return oq_fail_memory(err, where, (size_t)(rows * columns) * sizeof *turned);
+	for (int64_t r = 0; r < rows; r++)
+		for (int64_t c = 0; c < columns; c++)
+			turned[c * rows + r] = (*matrix)[r * columns + c];
+	oq_free(*matrix);
+	*matrix = turned;
 	return OQ_OK;
 }
 
@@ -108,7 +131,7 @@ static oq_status load_weights(const oq_graph *graph, const oq_node *node, float 
 {
 	const oq_attributes *a = &node->attributes;
 	const oq_tensor_info *info = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
-	int64_t out = info->shape[0];
+	int64_t out = graph->values[node->output].shape[0];
 	size_t per_out = info->count / (size_t)out / (size_t)node->repeat_in;
 	bool biased = a->bias || node->folded_norm;
 	*weights = oq_alloc(info->count * sizeof **weights);
@@ -118,6 +141,8 @@ static oq_status load_weights(const oq_graph *graph, const oq_node *node, float 
 	OQ_TRY(oq_package_read_f32(graph->package, a->weight, *weights, info->count, err));
 	if (a->bias)
 		OQ_TRY(oq_package_read_f32(graph->package, a->bias, *bias, (size_t)out, err));
+	if (a->transposed)
+		OQ_TRY(transpose(weights, info->shape[0], info->shape[1], node->name, err));
 	if (node->repeat_in > 1)
 		sum_repeats(*weights, out, node->repeat_in, (int64_t)per_out);
 	return node->folded_norm ? fold_norm(graph, node, *weights, *bias, per_out, err) : OQ_OK;
@@ -174,6 +199,37 @@ static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_meth
 	return OQ_OK;
 }
 
+/* Every channel its own filter, no activation: weights become [tap][channel]. */
+static bool is_depthwise(const oq_node *node, const oq_conv_shape *shape)
+{
+	const oq_attributes *a = &node->attributes;
+	return a->groups == shape->in_channels && a->groups == shape->out_channels && a->groups > 1 && !node->activated
+		&& a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1
+		&& a->kernel[0] * a->kernel[1] * a->kernel[2] <= OQ_DEPTHWISE_MAX_TAPS;
+}
+
+static oq_status plan_depthwise(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, const float *weights, oq_error *err)
+{
+	conv_state *state = step->state;
+	int64_t channels = shape->in_channels, taps = shape->kernel[0] * shape->kernel[1] * shape->kernel[2];
+	step->weight_bytes = (size_t)(channels * taps) * sizeof(float);
+	state->depthwise_weights = oq_alloc(step->weight_bytes);
+	if (!state->depthwise_weights)
+		return oq_fail_memory(err, step->node->name, step->weight_bytes);
+	for (int64_t c = 0; c < channels; c++)
+		for (int64_t t = 0; t < taps; t++)
+			state->depthwise_weights[t * channels + c] = weights[c * taps + t];
+	oq_depthwise *d = &state->depthwise;
+	*d = (oq_depthwise){.channels = channels, .weights = state->depthwise_weights, .bias = state->bias};
+	memcpy(d->in, shape->in, sizeof d->in);
+	memcpy(d->out, shape->out, sizeof d->out);
+	memcpy(d->kernel, shape->kernel, sizeof d->kernel);
+	memcpy(d->stride, shape->stride, sizeof d->stride);
+	memcpy(d->pad_low, shape->pad_low, sizeof d->pad_low);
+	snprintf(step->implementation, sizeof step->implementation, "depthwise:%s", oq_isa_name(planner->isa));
+	return OQ_OK;
+}
+
 static oq_status plan_direct(const oq_planner *planner, oq_step *step, const float *weights, const float *bias, oq_error *err)
 {
 	conv_state *state = step->state;
@@ -202,15 +258,15 @@ static oq_status plan_conv(const oq_planner *planner, const oq_node *node, oq_st
 	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)(shape.in_channels / a->groups)
 		* (double)(a->kernel[0] * a->kernel[1] * a->kernel[2]);
 	oq_status status = load_weights(planner->graph, node, &weights, &bias, err);
-	if (status == OQ_OK && choose_method(planner, step, &shape, &method)) {
+	state->bias = bias;
+	state->isa = planner->isa;
+	if (status == OQ_OK && is_depthwise(node, &shape))
+		status = plan_depthwise(planner, step, &shape, weights, err);
+	else if (status == OQ_OK && choose_method(planner, step, &shape, &method))
 		status = plan_own(planner, step, method, &shape, weights, err);
-		state->bias = bias;
-		bias = NULL;
-	} else if (status == OQ_OK) {
+	else if (status == OQ_OK)
 		status = plan_direct(planner, step, weights, bias, err);
-	}
 	oq_free(weights);
-	oq_free(bias);
 	return status;
 }
 
@@ -220,8 +276,12 @@ static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 	const oq_node *node = step->node;
 	if (state->direct)
 		return oq_direct_run(state->direct, run->private_state, run->stream, node->name, err);
-	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = node->residual >= 0 ? run->slab + step->residual_offset : NULL,
-		.slope = node->activated ? node->slope : 1.0f};
+	const float *residual = node->residual >= 0 ? run->slab + step->residual_offset : NULL;
+	if (state->depthwise.weights) {
+		oq_depthwise_run(&state->depthwise, state->isa, oq_run_input(step, run, 0), residual, oq_run_output(step, run), run->threads);
+		return OQ_OK;
+	}
+	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = residual, .slope = node->activated ? node->slope : 1.0f};
 	oq_conv_run(state->own, 1, oq_run_input(step, run, 0), NULL, &epilogue, oq_run_output(step, run), run->scratch, run->threads);
 	return OQ_OK;
 }
@@ -233,6 +293,7 @@ static void close_conv(oq_step *step)
 		return;
 	oq_direct_free(state->direct);
 	oq_conv_free(state->own);
+	oq_free(state->depthwise_weights);
 	oq_free(state->bias);
 	oq_free(state);
 }

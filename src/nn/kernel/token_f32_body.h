@@ -159,4 +159,36 @@ static void unit_row(int64_t channels, const float *x, const float *scale, float
 		y[c] *= scale[c];
 }
 
-const oq_token_kernels TOKEN_TABLE = {.layer_norm = layer_norm, .gelu = gelu, .softmax_row = softmax_row, .unit_row = unit_row, .dot = row_dot};
+#define SUM_BLOCK 64 /* channels whose sums stay in registers */
+
+static inline void sum_block(int64_t at, int64_t taps, const float *const *rows, const float *const *weights, float sum[SUM_BLOCK])
+{
+	for (int64_t t = 0; t < taps; t++) {
+		const float *x = rows[t] + at, *w = weights[t] + at;
+		for (int c = 0; c < SUM_BLOCK; c++)
+			sum[c] += x[c] * w[c];
+	}
+}
+
+static void weighted_sum(int64_t channels, int64_t taps, const float *const *rows, const float *const *weights, const float *bias,
+	const float *residual, float *y)
+{
+	int64_t at = 0;
+	for (; at + SUM_BLOCK <= channels; at += SUM_BLOCK) {
+		float sum[SUM_BLOCK];
+		for (int c = 0; c < SUM_BLOCK; c++)
+			sum[c] = bias ? bias[at + c] : 0.0f;
+		sum_block(at, taps, rows, weights, sum);
+		for (int c = 0; c < SUM_BLOCK; c++)
+			y[at + c] = residual ? sum[c] + residual[at + c] : sum[c];
+	}
+	for (; at < channels; at++) {
+		float sum = bias ? bias[at] : 0.0f;
+		for (int64_t t = 0; t < taps; t++)
+			sum += rows[t][at] * weights[t][at];
+		y[at] = residual ? sum + residual[at] : sum;
+	}
+}
+
+const oq_token_kernels TOKEN_TABLE = {.layer_norm = layer_norm, .gelu = gelu, .softmax_row = softmax_row, .unit_row = unit_row,
+	.weighted_sum = weighted_sum};

@@ -17,7 +17,9 @@ typedef struct oq_token_kernels {
 	float (*softmax_row)(int64_t count, float *row, float scale, const float *bias, const float *mask);
 	/* y[c] = x[c]/max(|x|,1e-12)*scale[c], |x| the L2 norm of the row; scale may be NULL (1). */
 	void (*unit_row)(int64_t channels, const float *x, const float *scale, float *y);
-	float (*dot)(int64_t count, const float *a, const float *b);
+	/* y[c] = bias[c] + sum_t rows[t][c]*weights[t][c] (t ascending) + residual[c]; bias and residual may be NULL. */
+	void (*weighted_sum)(int64_t channels, int64_t taps, const float *const *rows, const float *const *weights, const float *bias,
+		const float *residual, float *y);
 } oq_token_kernels;
 
 const oq_token_kernels *oq_token_kernels_for(oq_isa isa);
