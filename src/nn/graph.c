@@ -12,7 +12,7 @@ static const oq_op *const op_table[] = {
 	&oq_op_conv, &oq_op_linear, &oq_op_batch_norm, &oq_op_instance_norm, &oq_op_relu, &oq_op_leaky_relu, &oq_op_add,
 	&oq_op_concat, &oq_op_max_pool, &oq_op_avg_pool, &oq_op_global_avg_pool, &oq_op_l2_normalize, &oq_op_permute, &oq_op_flatten,
 	&oq_op_layer_norm, &oq_op_gelu, &oq_op_patch_merge, &oq_op_window_attention, &oq_op_vq_lookup, &oq_op_patchify,
-	&oq_op_reshape, &oq_op_geglu,
+	&oq_op_reshape, &oq_op_geglu, &oq_op_channel_attention,
 };
 
 const oq_op *oq_op_find(const char *name)

@@ -44,6 +44,7 @@ static oq_status plan_steps(oq_nn_model *model, oq_error *err)
 {
 	oq_cpu cpu;
 	oq_cpu_detect(&cpu);
+	model->isa = cpu.isa;
 	const oq_planner planner = {.graph = &model->graph, .threads = model->threads, .isa = cpu.isa, .engine = model->engine};
 	for (int i = 0; i < model->graph.node_count; i++)
 		if (!model->graph.nodes[i].removed)

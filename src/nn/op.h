@@ -15,6 +15,7 @@ typedef struct oq_run {
 	void *scratch;         /* as large as the largest step asked for */
 	void *private_state;   /* of this step in this session, or NULL */
 	int threads;           /* that share this patch */
+	oq_isa isa;            /* for our own kernels */
 	struct dnnl_stream *stream;
 } oq_run;
 
@@ -85,7 +86,7 @@ static inline int64_t oq_value_voxels(const oq_value *value)
 extern const oq_op oq_op_conv, oq_op_linear, oq_op_batch_norm, oq_op_instance_norm, oq_op_relu, oq_op_leaky_relu, oq_op_add,
 	oq_op_concat, oq_op_max_pool, oq_op_avg_pool, oq_op_global_avg_pool, oq_op_l2_normalize, oq_op_permute, oq_op_flatten,
 	oq_op_layer_norm, oq_op_gelu, oq_op_patch_merge, oq_op_window_attention, oq_op_vq_lookup, oq_op_patchify,
-	oq_op_reshape, oq_op_geglu;
+	oq_op_reshape, oq_op_geglu, oq_op_channel_attention;
 
 /* A batch norm's running statistics as y = x*scale[c] + shift[c], in double; refuses negative variances. */
 oq_status oq_batch_norm_affine(const oq_graph *graph, const oq_node *node, double *scale, double *shift, int64_t channels, oq_error *err);

@@ -23,7 +23,6 @@ typedef struct window_state {
 	float *mask[8]; /* by bits d,h,w: the window is the last one of that axis; NULL = nothing masked */
 	float *pad;     /* [3C] or NULL */
 	float *q_scale, *k_scale;
-	oq_isa isa;
 	size_t thread_floats;
 } window_state;
 
@@ -139,7 +138,6 @@ static oq_status plan_window(const oq_planner *planner, const oq_node *node, oq_
 	s->heads = a->heads;
 	s->head_dim = output->shape[0] / a->heads;
 	s->scale = (float)a->eps;
-	s->isa = planner->isa;
 	s->tokens = a->kernel[0] * a->kernel[1] * a->kernel[2];
 	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
 		s->window[axis] = a->kernel[axis];
@@ -205,9 +203,9 @@ static void find_rows(const oq_step *step, const oq_run *run, const int64_t at[O
 			}
 }
 
-static void normalise_rows(const window_state *s, const float **rows, const float *scale, float *unit)
+static void normalise_rows(const window_state *s, oq_isa isa, const float **rows, const float *scale, float *unit)
 {
-	const oq_token_kernels *kernels = oq_token_kernels_for(s->isa);
+	const oq_token_kernels *kernels = oq_token_kernels_for(isa);
 	for (int64_t t = 0; t < s->tokens; t++) {
 		kernels->unit_row(s->head_dim, rows[t], scale, unit + t * s->head_dim);
 		rows[t] = unit + t * s->head_dim;
@@ -234,12 +232,12 @@ static void attend(const oq_step *step, const oq_run *run, int64_t window, int64
 	}
 	if (s->q_scale) {
 		float *unit = floats + oq_attention_scratch_floats(s->tokens, s->head_dim);
-		normalise_rows(s, rows.q, s->q_scale, unit);
-		normalise_rows(s, rows.k, s->k_scale, unit + s->tokens * s->head_dim);
+		normalise_rows(s, run->isa, rows.q, s->q_scale, unit);
+		normalise_rows(s, run->isa, rows.k, s->k_scale, unit + s->tokens * s->head_dim);
 	}
 	const oq_attention attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .q = rows.q, .k = rows.k, .v = rows.v,
 		.bias = s->bias ? s->bias + head * s->tokens * s->tokens : NULL, .mask = s->mask[which], .out = rows.out};
-	oq_attention_run(&attention, s->isa, floats);
+	oq_attention_run(&attention, run->isa, floats);
 }
 
 static oq_status run_window(const oq_step *step, oq_run *run, oq_error *err)

@@ -15,7 +15,6 @@ typedef struct conv_state {
 	oq_depthwise depthwise; /* or this, when it has weights */
 	float *depthwise_weights;
 	float *bias;            /* [out] or NULL */
-	oq_isa isa;
 } conv_state;
 
 static oq_status parse_conv(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -259,7 +258,6 @@ static oq_status plan_conv(const oq_planner *planner, const oq_node *node, oq_st
 		* (double)(a->kernel[0] * a->kernel[1] * a->kernel[2]);
 	oq_status status = load_weights(planner->graph, node, &weights, &bias, err);
 	state->bias = bias;
-	state->isa = planner->isa;
 	if (status == OQ_OK && is_depthwise(node, &shape))
 		status = plan_depthwise(planner, step, &shape, weights, err);
 	else if (status == OQ_OK && choose_method(planner, step, &shape, &method))
@@ -278,7 +276,7 @@ static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 		return oq_direct_run(state->direct, run->private_state, run->stream, node->name, err);
 	const float *residual = node->residual >= 0 ? run->slab + step->residual_offset : NULL;
 	if (state->depthwise.weights) {
-		oq_depthwise_run(&state->depthwise, state->isa, oq_run_input(step, run, 0), residual, oq_run_output(step, run), run->threads);
+		oq_depthwise_run(&state->depthwise, run->isa, oq_run_input(step, run, 0), residual, oq_run_output(step, run), run->threads);
 		return OQ_OK;
 	}
 	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = residual, .slope = node->activated ? node->slope : 1.0f};

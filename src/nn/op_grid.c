@@ -85,20 +85,11 @@ static oq_status infer_geglu(const oq_graph *graph, oq_node *node, oq_value *out
 	return OQ_OK;
 }
 
-static oq_status plan_geglu(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
-{
-	(void)node;
-	(void)err;
-	union { const oq_token_kernels *in; void *out; } table = {oq_token_kernels_for(planner->isa)}; /* borrowed, never written */
-	step->state = table.out;
-	return OQ_OK;
-}
-
 /* value*gelu(gate): the first half of the channels is the value, the second the gate. */
 static oq_status run_geglu(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
-	const oq_token_kernels *kernels = step->state;
+	const oq_token_kernels *kernels = oq_token_kernels_for(run->isa);
 	int64_t half = oq_step_output(step)->shape[0], tokens = oq_value_voxels(oq_step_output(step));
 	const float *x = oq_run_input(step, run, 0);
 	float *y = oq_run_output(step, run);
@@ -114,4 +105,4 @@ static oq_status run_geglu(const oq_step *step, oq_run *run, oq_error *err)
 const oq_op oq_op_patchify = {.name = "patchify", .min_inputs = 1, .max_inputs = 1, .parse = parse_patchify, .infer = infer_patchify, .run = run_patchify};
 const oq_op oq_op_reshape = {.name = "reshape", .min_inputs = 1, .max_inputs = 1, .in_place = true, .parse = parse_reshape, .infer = infer_reshape,
 	.run = run_reshape};
-const oq_op oq_op_geglu = {.name = "geglu", .min_inputs = 1, .max_inputs = 1, .infer = infer_geglu, .plan = plan_geglu, .run = run_geglu};
+const oq_op oq_op_geglu = {.name = "geglu", .min_inputs = 1, .max_inputs = 1, .infer = infer_geglu, .run = run_geglu};

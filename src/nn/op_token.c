@@ -8,7 +8,6 @@
 
 typedef struct token_state {
 	float *weight, *bias; /* [C] or NULL */
-	const oq_token_kernels *kernels;
 } token_state;
 
 static oq_status parse_layer_norm(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -48,7 +47,6 @@ static oq_status plan_token(const oq_planner *planner, const oq_node *node, oq_s
 	token_state *state = step->state = oq_calloc(1, sizeof *state);
 	if (!state)
 		return oq_fail_memory(err, node->name, sizeof *state);
-	state->kernels = oq_token_kernels_for(planner->isa);
 	OQ_TRY(read_optional(planner->graph, node->attributes.weight, channels, &state->weight, err));
 	OQ_TRY(read_optional(planner->graph, node->attributes.bias, channels, &state->bias, err));
 	step->weight_bytes = (size_t)channels * sizeof(float) * ((state->weight != NULL) + (state->bias != NULL));
@@ -78,7 +76,7 @@ static oq_status run_layer_norm(const oq_step *step, oq_run *run, oq_error *err)
 #pragma omp parallel for num_threads(run->threads) if (run->threads > 1)
 	for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
 		int64_t some = rows - r < ROW_BLOCK ? rows - r : ROW_BLOCK;
-		state->kernels->layer_norm(some, channels, x + r * channels, state->weight, state->bias, eps, y + r * channels);
+		oq_token_kernels_for(run->isa)->layer_norm(some, channels, x + r * channels, state->weight, state->bias, eps, y + r * channels);
 	}
 	return OQ_OK;
 }
@@ -88,13 +86,12 @@ static oq_status run_layer_norm(const oq_step *step, oq_run *run, oq_error *err)
 static oq_status run_gelu(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
-	const token_state *state = step->state;
 	int64_t count = (int64_t)oq_step_input(step, 0)->count;
 	const float *x = oq_run_input(step, run, 0);
 	float *y = oq_run_output(step, run);
 #pragma omp parallel for num_threads(run->threads) if (run->threads > 1)
 	for (int64_t i = 0; i < count; i += GELU_BLOCK)
-		state->kernels->gelu(count - i < GELU_BLOCK ? count - i : GELU_BLOCK, x + i, y + i);
+		oq_token_kernels_for(run->isa)->gelu(count - i < GELU_BLOCK ? count - i : GELU_BLOCK, x + i, y + i);
 	return OQ_OK;
 }
 
@@ -156,7 +153,6 @@ static oq_status run_patch_merge(const oq_step *step, oq_run *run, oq_error *err
 
 const oq_op oq_op_layer_norm = {.name = "layer_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .parse = parse_layer_norm,
 	.infer = infer_token, .plan = plan_token, .run = run_layer_norm, .close = close_token};
-const oq_op oq_op_gelu = {.name = "gelu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .infer = infer_token, .plan = plan_token,
-	.run = run_gelu, .close = close_token};
+const oq_op oq_op_gelu = {.name = "gelu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .infer = infer_token, .run = run_gelu};
 const oq_op oq_op_patch_merge = {.name = "patch_merge", .min_inputs = 1, .max_inputs = 1, .parse = parse_patch_merge,
 	.infer = infer_patch_merge, .run = run_patch_merge};

@@ -12,7 +12,6 @@ typedef struct vq_state {
 	int64_t codes, channels, panels;
 	float *stored; /* [codes][channels] */
 	float *packed; /* directions, [panel][channels][32] */
-	oq_isa isa;
 } vq_state;
 
 static oq_status parse_vq(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -52,7 +51,6 @@ static oq_status plan_vq(const oq_planner *planner, const oq_node *node, oq_step
 	vq_state *s = step->state = oq_calloc(1, sizeof *s);
 	if (!s)
 		return oq_fail_memory(err, node->name, sizeof *s);
-	s->isa = planner->isa;
 	s->codes = codebook->shape[0];
 	s->channels = codebook->shape[1];
 	s->panels = (s->codes + OQ_GEMM_NR - 1) / OQ_GEMM_NR;
@@ -88,14 +86,14 @@ static oq_status run_vq(const oq_step *step, oq_run *run, oq_error *err)
 	float *y = oq_run_output(step, run), *units = run->scratch, *scores = units + tokens * s->channels;
 	const float **in = (const float **)(void *)(scores + tokens * width);
 	for (int64_t t = 0; t < tokens; t++) {
-		oq_token_kernels_for(s->isa)->unit_row(s->channels, x + t * s->channels, NULL, units + t * s->channels);
+		oq_token_kernels_for(run->isa)->unit_row(s->channels, x + t * s->channels, NULL, units + t * s->channels);
 		in[t] = units + t * s->channels;
 	}
 	float **out = (float **)(void *)(in + tokens);
 	for (int64_t p = 0; p < s->panels; p++) {
 		for (int64_t t = 0; t < tokens; t++)
 			out[t] = scores + t * width + p * OQ_GEMM_NR;
-		oq_gemm_f32_kernel(s->isa)(tokens, s->channels, in, s->packed + p * s->channels * OQ_GEMM_NR, out, false);
+		oq_gemm_f32_kernel(run->isa)(tokens, s->channels, in, s->packed + p * s->channels * OQ_GEMM_NR, out, false);
 	}
 	for (int64_t t = 0; t < tokens; t++)
 		memcpy(y + t * s->channels, s->stored + first_maximum(scores + t * width, s->codes) * s->channels, (size_t)s->channels * sizeof *y);

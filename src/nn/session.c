@@ -32,6 +32,7 @@ static oq_status open_session(oq_nn_session *session, oq_error *err)
 	if (!oq_size_mul(model->slab_floats, sizeof(float), &slab_bytes))
 		return oq_fail_memory(err, model->graph.where, SIZE_MAX);
 	session->run.threads = model->threads;
+	session->run.isa = model->isa;
 	session->run.slab = oq_alloc_aligned(slab_bytes);
 	session->run.scratch = oq_alloc_aligned(model->scratch_bytes);
 	session->private_states = oq_calloc(steps, sizeof *session->private_states);
