@@ -14,7 +14,7 @@ oq_status oq_file_read_all(const char *path, size_t limit, oq_status on_failure,
 oq_status oq_file_sha256(const char *path, oq_status on_failure, char hex[65], oq_error *err);
 
 /* Output: a temporary file in the same folder, made whole by commit (flush, fsync, rename, fsync of the folder).
- * Mode 0600 less the umask... see docs; abort or close without commit removes the temporary file and leaves an old result untouched. */
+ * Output is private (mode 0600). Abort removes the temporary file and leaves an old result untouched. */
 typedef struct oq_outfile oq_outfile;
 oq_status oq_outfile_open(const char *path, oq_outfile **out, oq_error *err);
 oq_status oq_outfile_write(oq_outfile *file, const void *data, size_t bytes, oq_error *err);
