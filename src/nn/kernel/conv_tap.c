@@ -13,6 +13,7 @@
 #define NR OQ_GEMM_NR
 #define ROWS_MAX 252            /* output voxels per block: a multiple of the micro-kernels' 14 and 6 rows */
 #define ROWS_MIN 28
+#define ROWS_NEAR 56            /* rows at a time where one tap is all: their accumulators stay in L1 */
 #define INPUT_BYTES (256 << 10) /* of input that a block should keep in L2 ... */
 #define PANEL_BYTES (384 << 10) /* ... and of weights that are used for all blocks before the next are fetched */
 #define K_BLOCK 512             /* input channels per micro-kernel call: a 64 KiB piece of a panel, reused from L2 by all rows of a block */
@@ -235,30 +236,60 @@ static void list_rows(const tap_call *call, const tap *t, int64_t first, int64_t
 	}
 }
 
-/* Output rows [first,last) of one panel, from products to activation. */
-static void run_block(const tap_call *call, int64_t panel, int64_t first, int64_t last, float *sums)
+/* Bias, residual and activation from the accumulators of rows [first,last) into the output. */
+static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const float *sums)
 {
-	const tap_state *state = call->state;
 	const oq_conv_epilogue *e = call->epilogue;
-	const float *weights = state->weights + panel * state->taps * state->k * NR;
-	row_list list;
-	if (!state->pointwise)
-		memset(sums, 0, (size_t)((last - first) * NR) * sizeof *sums);
-	for (int64_t t = 0; t < state->taps; t++) {
-		list_rows(call, &state->list[t], first, last, sums, &list);
-		for (int64_t k = 0; k < state->k; k += K_BLOCK) {
-			int64_t depth = at_most(K_BLOCK, state->k - k);
-			call->conv->gemm(list.count, depth, list.in, weights, list.sum, k > 0 || !state->pointwise);
-			weights += depth * NR;
-			for (int64_t i = 0; i < list.count; i++)
-				list.in[i] += depth;
-		}
-	}
 	int64_t n = call->conv->shape.out_channels, columns = at_most(NR, n - panel * NR), at = first * n + panel * NR;
 	float bias[NR] = {0};
 	if (e->bias)
 		memcpy(bias, e->bias + panel * NR, (size_t)columns * sizeof *bias);
 	call->simple->finish(last - first, columns, sums, bias, e->residual ? e->residual + at : NULL, e->slope, call->y + at, n);
+}
+
+/* One tap's product for the listed rows. K in blocks, after which the list is as it was. */
+static void multiply_rows(const tap_call *call, row_list *list, const float *weights, bool accumulate)
+{
+	int64_t k = call->state->k;
+	if (k <= K_BLOCK) {
+		call->conv->gemm(list->count, k, list->in, weights, list->sum, accumulate);
+		return;
+	}
+	for (int64_t at = 0; at < k; at += K_BLOCK) {
+		int64_t depth = at_most(K_BLOCK, k - at);
+		call->conv->gemm(list->count, depth, list->in, weights + at * NR, list->sum, accumulate || at > 0);
+		for (int64_t i = 0; i < list->count; i++)
+			list->in[i] += at + depth < k ? depth : -at;
+	}
+}
+
+/* Output rows [first,last) of panels [panel,end). */
+static void run_taps(const tap_call *call, int64_t panel, int64_t end, int64_t first, int64_t last, float *sums)
+{
+	const tap_state *state = call->state;
+	row_list list;
+	for (; panel < end; panel++) {
+		memset(sums, 0, (size_t)((last - first) * NR) * sizeof *sums);
+		for (int64_t t = 0; t < state->taps; t++) {
+			list_rows(call, &state->list[t], first, last, sums, &list);
+			multiply_rows(call, &list, state->weights + (panel * state->taps + t) * state->k * NR, true);
+		}
+		finish_rows(call, panel, first, last, sums);
+	}
+}
+
+/* The same for a plain product: few rows at a time, so that they are finished while in L1. */
+static void run_pointwise(const tap_call *call, int64_t panel, int64_t end, int64_t first, int64_t last, float *sums)
+{
+	row_list list;
+	for (int64_t r = first; r < last; r += ROWS_NEAR) {
+		int64_t stop = at_most(r + ROWS_NEAR, last);
+		list_rows(call, call->state->list, r, stop, sums, &list);
+		for (int64_t p = panel; p < end; p++) {
+			multiply_rows(call, &list, call->state->weights + p * call->state->k * NR, false);
+			finish_rows(call, p, r, stop, sums);
+		}
+	}
 }
 
 /* Blocks of nearly equal size, as large as keeps their input in L2. */
@@ -286,10 +317,9 @@ static void multiply(const tap_call *call, float *sums, int threads)
 	int64_t groups = ceil_div(call->state->panels, group);
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
 	for (int64_t job = 0; job < groups * blocks; job++) {
-		int64_t first = job % blocks * call->block, panel = job / blocks * group;
+		int64_t first = job % blocks * call->block, last = at_most(first + call->block, call->rows), panel = job / blocks * group;
 		float *own = sums + (threads > 1 ? omp_get_thread_num() : 0) * ROWS_MAX * NR;
-		for (int64_t p = panel; p < at_most(panel + group, call->state->panels); p++)
-			run_block(call, p, first, at_most(first + call->block, call->rows), own);
+		(call->state->pointwise ? run_pointwise : run_taps)(call, panel, at_most(panel + group, call->state->panels), first, last, own);
 	}
 }
 

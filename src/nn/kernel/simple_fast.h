@@ -108,7 +108,7 @@ static void sum_into(int64_t count, const float *x, double *sums)
 		sums[i] += (double)x[i];
 }
 
-static void finish_row(int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y)
+static inline __attribute__((always_inline)) void finish_row(int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y)
 {
 	if (residual) {
 #pragma omp simd
@@ -124,7 +124,10 @@ static void finish_row(int64_t cols, const float *sum, const float *bias, const 
 static void finish(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride)
 {
 	for (int64_t r = 0; r < rows; r++)
-		finish_row(cols, sum + r * 32, bias, residual ? residual + r * stride : NULL, slope, y + r * stride);
+		if (cols == 32) /* a constant: no remainder loops in the common case */
+			finish_row(32, sum + r * 32, bias, residual ? residual + r * stride : NULL, slope, y + r * stride);
+		else
+			finish_row(cols, sum + r * 32, bias, residual ? residual + r * stride : NULL, slope, y + r * stride);
 }
 
 const oq_simple_kernels TABLE = {center_sums, scale_shift_act, act, add_act, max_into, sum_into, finish};

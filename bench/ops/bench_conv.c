@@ -1,0 +1,366 @@
+/* Times every float32 convolution that we can choose from, layer by layer, on the shapes of the networks served: our tap GEMM
+ * and Winograd against oneDNN's direct convolution, one thread, weights hot (one copy) and cold (copies in rotation, more than
+ * the last cache holds, as in a network). The least of many runs: the machine may be shared.
+ * usage: bench_conv [--isa plain|avx2|avx512] [--batch N] [--winograd] [NAME-PREFIX...]   (cap oneDNN with ONEDNN_MAX_CPU_ISA) */
+#include "kernel/conv_f32.h"
+#include "core/mem.h"
+
+#include <dnnl.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define COLD_BYTES ((size_t)96 << 20) /* of weights in rotation: three times a 32 MB last-level cache */
+#define MAX_COPIES 64
+#define SECONDS 0.15                   /* per measurement */
+
+typedef struct layer {
+	const char *name;
+	int64_t in[3], kernel, stride, pad, in_channels, out_channels;
+} layer;
+
+static const layer layers[] = {
+	{"merlin1 1x1 64>256", {24, 12, 12}, 1, 1, 0, 64, 256},
+	{"merlin1 1x1 256>64", {24, 12, 12}, 1, 1, 0, 256, 64},
+	{"merlin1 3x3 64>64", {24, 12, 12}, 3, 1, 1, 64, 64},
+	{"merlin2 1x1 256>128", {24, 12, 12}, 1, 1, 0, 256, 128},
+	{"merlin2 3x3 s2 128", {24, 12, 12}, 3, 2, 1, 128, 128},
+	{"merlin2 1x1 s2 256>512", {24, 12, 12}, 1, 2, 0, 256, 512},
+	{"merlin2 1x1 128>512", {12, 6, 6}, 1, 1, 0, 128, 512},
+	{"merlin2 1x1 512>128", {12, 6, 6}, 1, 1, 0, 512, 128},
+	{"merlin2 3x3 128>128", {12, 6, 6}, 3, 1, 1, 128, 128},
+	{"merlin3 3x3 s2 256", {12, 6, 6}, 3, 2, 1, 256, 256},
+	{"merlin3 1x1 s2 512>1024", {12, 6, 6}, 1, 2, 0, 512, 1024},
+	{"merlin3 1x1 256>1024", {6, 3, 3}, 1, 1, 0, 256, 1024},
+	{"merlin3 1x1 1024>256", {6, 3, 3}, 1, 1, 0, 1024, 256},
+	{"merlin3 3x3 256>256", {6, 3, 3}, 3, 1, 1, 256, 256},
+	{"merlin4 3x3 s2 512", {6, 3, 3}, 3, 2, 1, 512, 512},
+	{"merlin4 1x1 s2 1024>2048", {6, 3, 3}, 1, 2, 0, 1024, 2048},
+	{"merlin4 1x1 512>2048", {3, 2, 2}, 1, 1, 0, 512, 2048},
+	{"merlin4 1x1 2048>512", {3, 2, 2}, 1, 1, 0, 2048, 512},
+	{"merlin4 3x3 512>512", {3, 2, 2}, 3, 1, 1, 512, 512},
+	{"fmcib1 1x1 128>512", {12, 12, 12}, 1, 1, 0, 128, 512},
+	{"fmcib1 1x1 512>128", {12, 12, 12}, 1, 1, 0, 512, 128},
+	{"fmcib1 3x3 128>128", {12, 12, 12}, 3, 1, 1, 128, 128},
+	{"fmcib2 3x3 s2 256", {12, 12, 12}, 3, 2, 1, 256, 256},
+	{"fmcib2 1x1 s2 512>1024", {12, 12, 12}, 1, 2, 0, 512, 1024},
+	{"fmcib2 1x1 256>1024", {6, 6, 6}, 1, 1, 0, 256, 1024},
+	{"fmcib2 1x1 1024>256", {6, 6, 6}, 1, 1, 0, 1024, 256},
+	{"fmcib2 3x3 256>256", {6, 6, 6}, 3, 1, 1, 256, 256},
+	{"fmcib3 3x3 s2 512", {6, 6, 6}, 3, 2, 1, 512, 512},
+	{"fmcib3 1x1 s2 1024>2048", {6, 6, 6}, 1, 2, 0, 1024, 2048},
+	{"fmcib3 1x1 512>2048", {3, 3, 3}, 1, 1, 0, 512, 2048},
+	{"fmcib3 1x1 2048>512", {3, 3, 3}, 1, 1, 0, 2048, 512},
+	{"fmcib3 3x3 512>512", {3, 3, 3}, 3, 1, 1, 512, 512},
+	{"fmcib4 3x3 s2 1024", {3, 3, 3}, 3, 2, 1, 1024, 1024},
+	{"fmcib4 1x1 1024>4096", {2, 2, 2}, 1, 1, 0, 1024, 4096},
+	{"fmcib4 1x1 4096>1024", {2, 2, 2}, 1, 1, 0, 4096, 1024},
+	{"fmcib4 3x3 1024>1024", {2, 2, 2}, 3, 1, 1, 1024, 1024},
+	{"segres 3x3 s2 128>256", {12, 12, 12}, 3, 2, 1, 128, 256},
+	{"segres 3x3 256>256", {6, 6, 6}, 3, 1, 1, 256, 256},
+	{"segres 3x3 s2 256>512", {6, 6, 6}, 3, 2, 1, 256, 512},
+	{"segres 3x3 512>512", {3, 3, 3}, 3, 1, 1, 512, 512},
+	{"segres 3x3 384>384", {6, 6, 6}, 3, 1, 1, 384, 384},
+	{"segres 3x3 768>768", {3, 3, 3}, 3, 1, 1, 768, 768},
+};
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void need(bool good, const char *what)
+{
+	if (good)
+		return;
+	fprintf(stderr, "bench_conv: %s failed\n", what);
+	exit(1);
+}
+
+static float *values(size_t count)
+{
+	float *x = oq_alloc_aligned(count * sizeof *x + OQ_ALIGN);
+	need(x != NULL, "allocation");
+	uint32_t state = 1;
+	for (size_t i = 0; i < count; i++) {
+		state = state * 1664525u + 1013904223u;
+		x[i] = (float)(state >> 8) / (float)(1 << 23) - 1.0f;
+	}
+	return x;
+}
+
+static int64_t volume(const int64_t extent[3])
+{
+	return extent[0] * extent[1] * extent[2];
+}
+
+static oq_conv_shape shape_of(const layer *l)
+{
+	oq_conv_shape s = {.in_channels = l->in_channels, .out_channels = l->out_channels};
+	for (int i = 0; i < 3; i++) {
+		s.in[i] = l->in[i];
+		s.kernel[i] = l->kernel;
+		s.stride[i] = l->stride;
+		s.pad_low[i] = l->pad;
+		s.out[i] = (l->in[i] + 2 * l->pad - l->kernel) / l->stride + 1;
+	}
+	return s;
+}
+
+/* Multiply-adds that meet no padding, for one patch. */
+static double real_macs(const oq_conv_shape *s)
+{
+	double taps = 1;
+	for (int i = 0; i < 3; i++) {
+		int64_t inside = 0;
+		for (int64_t o = 0; o < s->out[i]; o++)
+			for (int64_t k = 0; k < s->kernel[i]; k++) {
+				int64_t at = o * s->stride[i] + k - s->pad_low[i];
+				inside += at >= 0 && at < s->in[i];
+			}
+		taps *= (double)inside;
+	}
+	return taps * (double)(s->in_channels * s->out_channels);
+}
+
+typedef void run_fn(void *subject, int copy);
+
+/* Milliseconds per call, `copies` sets of weights in rotation: the least over rotations. */
+static double time_calls(run_fn *run, void *subject, int copies)
+{
+	double best = INFINITY, end = now() + SECONDS;
+	int rounds = 0;
+	do {
+		double start = now();
+		for (int c = 0; c < copies; c++)
+			run(subject, c);
+		best = fmin(best, (now() - start) / copies);
+	} while (++rounds < 3 || now() < end);
+	return 1e3 * best;
+}
+
+static int copies_for(size_t bytes)
+{
+	size_t copies = COLD_BYTES / (bytes + 1) + 2;
+	return copies > MAX_COPIES ? MAX_COPIES : (int)copies;
+}
+
+typedef struct own {
+	oq_conv *conv[MAX_COPIES];
+	int64_t batch;
+	const float *x;
+	float *y;
+	void *scratch;
+	oq_conv_epilogue epilogue;
+} own;
+
+static void run_own(void *subject, int copy)
+{
+	own *o = subject;
+	oq_conv_run(o->conv[copy], o->batch, o->x, NULL, &o->epilogue, o->y, o->scratch, 1);
+}
+
+/* ms[0] hot, ms[1] cold; NaN where the method cannot. */
+static void time_own(oq_conv_method method, const oq_conv_shape *s, oq_isa isa, const float *weights, own *o, double ms[2])
+{
+	ms[0] = ms[1] = NAN;
+	if (!oq_conv_supports(method, s))
+		return;
+	int copies = 1;
+	for (int i = 0; i < copies; i++) {
+		need(oq_conv_create(method, s, weights, isa, &o->conv[i], NULL) == OQ_OK, "oq_conv_create");
+		copies = copies_for(oq_conv_weight_bytes(o->conv[0]));
+	}
+	o->scratch = oq_alloc_aligned(oq_conv_scratch_bytes(o->conv[0], o->batch, 1));
+	need(o->scratch != NULL, "allocation");
+	ms[0] = time_calls(run_own, o, 1);
+	ms[1] = time_calls(run_own, o, copies);
+	oq_free_aligned(o->scratch);
+	for (int i = 0; i < copies; i++)
+		oq_conv_free(o->conv[i]);
+}
+
+typedef struct direct {
+	dnnl_engine_t engine;
+	dnnl_stream_t stream;
+	dnnl_primitive_t primitive;
+	dnnl_memory_t src, bias, dst, scratch, weights[MAX_COPIES];
+	char implementation[32];
+} direct;
+
+static void run_direct(void *subject, int copy)
+{
+	direct *d = subject;
+	const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, d->src}, {DNNL_ARG_WEIGHTS, d->weights[copy]}, {DNNL_ARG_BIAS, d->bias}, {DNNL_ARG_DST, d->dst},
+		{DNNL_ARG_SCRATCHPAD, d->scratch}};
+	need(dnnl_primitive_execute(d->primitive, d->stream, 5, args) == dnnl_success, "dnnl_primitive_execute");
+}
+
+static dnnl_memory_desc_t plain_desc(int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+{
+	dnnl_memory_desc_t md;
+	need(dnnl_memory_desc_create_with_tag(&md, rank, dims, dnnl_f32, tag) == dnnl_success, "dnnl_memory_desc_create_with_tag");
+	return md;
+}
+
+static dnnl_primitive_desc_t direct_desc(const direct *d, const oq_conv_shape *s, int64_t batch)
+{
+	const dnnl_dims_t src = {batch, s->in_channels, s->in[0], s->in[1], s->in[2]}, dst = {batch, s->out_channels, s->out[0], s->out[1], s->out[2]};
+	const dnnl_dims_t weights = {s->out_channels, s->in_channels, s->kernel[0], s->kernel[1], s->kernel[2]}, bias = {s->out_channels};
+	dnnl_dims_t strides = {0}, low = {0}, high = {0}, dilates = {0};
+	for (int i = 0; i < 3; i++) {
+		strides[i] = s->stride[i];
+		low[i] = s->pad_low[i];
+		high[i] = (s->out[i] - 1) * s->stride[i] + s->kernel[i] - s->in[i] - s->pad_low[i];
+	}
+	dnnl_post_ops_t ops;
+	dnnl_primitive_attr_t attr;
+	dnnl_post_ops_create(&ops);
+	dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0, 0);
+	dnnl_primitive_attr_create(&attr);
+	dnnl_primitive_attr_set_post_ops(attr, ops);
+	dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+	dnnl_memory_desc_t mds[] = {plain_desc(5, src, dnnl_ndhwc), plain_desc(5, weights, dnnl_format_tag_any), plain_desc(1, bias, dnnl_a),
+		plain_desc(5, dst, dnnl_ndhwc)};
+	dnnl_primitive_desc_t pd;
+	need(dnnl_convolution_forward_primitive_desc_create(&pd, d->engine, dnnl_forward_inference, dnnl_convolution_direct, mds[0], mds[1], mds[2], mds[3],
+		strides, dilates, low, high, attr) == dnnl_success, "dnnl_convolution_forward_primitive_desc_create");
+	for (int i = 0; i < 4; i++)
+		dnnl_memory_desc_destroy(mds[i]);
+	dnnl_primitive_attr_destroy(attr);
+	dnnl_post_ops_destroy(ops);
+	return pd;
+}
+
+static dnnl_memory_t memory(const direct *d, dnnl_primitive_desc_t pd, dnnl_query_t what, void *data)
+{
+	dnnl_memory_t m;
+	need(dnnl_memory_create(&m, dnnl_primitive_desc_query_md(pd, what, 0), d->engine, data) == dnnl_success, "dnnl_memory_create");
+	return m;
+}
+
+/* Which values the weights have does not change the time, as long as they are ordinary. */
+static void time_direct(const oq_conv_shape *s, int64_t batch, float *x, float *y, direct *d, double ms[2])
+{
+	dnnl_primitive_desc_t pd = direct_desc(d, s, batch);
+	const char *implementation;
+	dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&implementation);
+	snprintf(d->implementation, sizeof d->implementation, "%s", implementation);
+	size_t bytes = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+	int copies = copies_for(bytes);
+	float *bias = values((size_t)s->out_channels), *weights[MAX_COPIES];
+	d->src = memory(d, pd, dnnl_query_src_md, x);
+	d->dst = memory(d, pd, dnnl_query_dst_md, y);
+	need(dnnl_memory_create(&d->bias, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 1), d->engine, bias) == dnnl_success, "dnnl_memory_create");
+	d->scratch = memory(d, pd, dnnl_query_scratchpad_md, DNNL_MEMORY_ALLOCATE);
+	for (int i = 0; i < copies; i++) {
+		weights[i] = values(bytes / sizeof(float));
+		d->weights[i] = memory(d, pd, dnnl_query_weights_md, weights[i]);
+	}
+	need(dnnl_primitive_create(&d->primitive, pd) == dnnl_success, "dnnl_primitive_create");
+	ms[0] = time_calls(run_direct, d, 1);
+	ms[1] = time_calls(run_direct, d, copies);
+	for (int i = 0; i < copies; i++) {
+		dnnl_memory_destroy(d->weights[i]);
+		oq_free_aligned(weights[i]);
+	}
+	const dnnl_memory_t used[] = {d->src, d->dst, d->bias, d->scratch};
+	for (int i = 0; i < 4; i++)
+		dnnl_memory_destroy(used[i]);
+	oq_free_aligned(bias);
+	dnnl_primitive_destroy(d->primitive);
+	dnnl_primitive_desc_destroy(pd);
+}
+
+enum { TAP, F2, F4, DIRECT, METHODS };
+static const char *const method_names[METHODS] = {"tap", "F2", "F4", "onednn"};
+
+static const char *winner(double ms[METHODS][2], int cold)
+{
+	int best = DIRECT;
+	for (int m = 0; m < METHODS; m++)
+		if (ms[m][cold] < ms[best][cold])
+			best = m;
+	return method_names[best];
+}
+
+static void bench_layer(const layer *l, int64_t batch, oq_isa isa, bool winograd, direct *d)
+{
+	oq_conv_shape s = shape_of(l);
+	int64_t inputs = batch * volume(s.in) * s.in_channels, outputs = batch * volume(s.out) * s.out_channels;
+	float *x = values((size_t)inputs), *y = values((size_t)outputs), *weights = values((size_t)(s.in_channels * s.out_channels * volume(s.kernel)));
+	float *bias = values((size_t)s.out_channels);
+	own o = {.batch = batch, .x = x, .y = y, .epilogue = {.bias = bias, .slope = 0.0f}};
+	double ms[METHODS][2] = {{NAN, NAN}, {NAN, NAN}, {NAN, NAN}, {NAN, NAN}};
+	time_own(OQ_CONV_TAP_GEMM, &s, isa, weights, &o, ms[TAP]);
+	if (winograd) {
+		time_own(OQ_CONV_WINOGRAD_F2, &s, isa, weights, &o, ms[F2]);
+		time_own(OQ_CONV_WINOGRAD_F4, &s, isa, weights, &o, ms[F4]);
+	}
+	time_direct(&s, batch, x, y, d, ms[DIRECT]);
+	double nominal = 2e-6 * (double)(batch * volume(s.out) * s.out_channels * s.in_channels * volume(s.kernel));
+	double real = 2e-6 * (double)batch * real_macs(&s);
+	printf("%-25s %lld |", l->name, (long long)batch);
+	for (int cold = 0; cold < 2; cold++) {
+		for (int m = 0; m < METHODS; m++)
+			if (winograd || m == TAP || m == DIRECT)
+				printf(" %8.3f", ms[m][cold]);
+		printf(" %6.1f %6.1f %-6s |", real / ms[TAP][cold], nominal / ms[DIRECT][cold], winner(ms, cold));
+	}
+	printf(" %s\n", d->implementation);
+	fflush(stdout);
+	oq_free_aligned(x);
+	oq_free_aligned(y);
+	oq_free_aligned(weights);
+	oq_free_aligned(bias);
+}
+
+static bool wanted(const layer *l, int count, char **names)
+{
+	for (int i = 0; i < count; i++)
+		if (!strncmp(l->name, names[i], strlen(names[i])))
+			return true;
+	return count == 0;
+}
+
+static void print_head(bool winograd)
+{
+	const char *methods = winograd ? "     tap       F2       F4   onednn" : "     tap   onednn";
+	printf("ms per call, one thread; Gop/s: tap over real taps, oneDNN over all taps\n%-25s N |%s  tap/s  dnn/s hot    |%s  tap/s  dnn/s cold   |\n", "layer",
+		methods, methods);
+}
+
+int main(int argc, char **argv)
+{
+	oq_isa isa = OQ_ISA_AVX512;
+	int64_t only = 0;
+	bool winograd = false;
+	int at = 1;
+	for (; at < argc && !strncmp(argv[at], "--", 2); at++) {
+		if (!strcmp(argv[at], "--winograd"))
+			winograd = true;
+		else if (!strcmp(argv[at], "--isa") && at + 1 < argc)
+			isa = !strcmp(argv[++at], "plain") ? OQ_ISA_PLAIN : !strcmp(argv[at], "avx2") ? OQ_ISA_AVX2 : OQ_ISA_AVX512;
+		else if (!strcmp(argv[at], "--batch") && at + 1 < argc)
+			only = strtoll(argv[++at], NULL, 10);
+		else
+			need(false, argv[at]);
+	}
+	omp_set_num_threads(1);
+	direct d = {0};
+	need(dnnl_engine_create(&d.engine, dnnl_cpu, 0) == dnnl_success, "dnnl_engine_create");
+	need(dnnl_stream_create(&d.stream, d.engine, dnnl_stream_default_flags) == dnnl_success, "dnnl_stream_create");
+	print_head(winograd);
+	for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+		for (int64_t batch = 1; batch <= 4; batch *= 2)
+			if (wanted(&layers[i], argc - at, argv + at) && (only == 0 || batch == only))
+				bench_layer(&layers[i], batch, isa, winograd, &d);
+	dnnl_stream_destroy(d.stream);
+	dnnl_engine_destroy(d.engine);
+	return 0;
+}
