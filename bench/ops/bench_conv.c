@@ -2,8 +2,9 @@
  * and Winograd against oneDNN's direct convolution, one thread, weights hot (one copy) and cold (copies in rotation, more than
  * the last cache holds, as in a network). The least of many runs: the machine may be shared.
  * usage: bench_conv [--isa plain|avx2|avx512] [--batch N] [--winograd] [NAME-PREFIX...]   (cap oneDNN with ONEDNN_MAX_CPU_ISA) */
-#include "kernel/conv_f32.h"
+#include "core/cpu.h"
 #include "core/mem.h"
+#include "kernel/conv_f32.h"
 
 #include <dnnl.h>
 #include <math.h>
@@ -337,7 +338,9 @@ static void print_head(bool winograd)
 
 int main(int argc, char **argv)
 {
-	oq_isa isa = OQ_ISA_AVX512;
+	oq_cpu cpu;
+	oq_cpu_detect(&cpu);
+	oq_isa isa = cpu.isa;
 	int64_t only = 0;
 	bool winograd = false;
 	int at = 1;

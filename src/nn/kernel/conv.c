@@ -4,16 +4,15 @@
 
 #include "core/mem.h"
 
-#include <assert.h>
-
 #define EXTENT_LIMIT ((int64_t)1 << 24) /* channels and axes: far beyond any network, and products of two fit easily */
 
 static const oq_conv_ops *const methods[] = {
 	[OQ_CONV_TAP_GEMM] = &oq_conv_tap_ops,
+#ifdef OQ_HAVE_WINOGRAD
 	[OQ_CONV_WINOGRAD_F2] = &oq_winograd_f2_ops,
 	[OQ_CONV_WINOGRAD_F4] = &oq_winograd_f4_ops,
+#endif
 };
-static_assert(sizeof methods / sizeof *methods == OQ_CONV_WINOGRAD_F4 + 1, "one row per oq_conv_method");
 
 static bool extent_valid(int64_t extent)
 {
