@@ -76,33 +76,36 @@ static void check_pools(void)
 	}
 }
 
+/* Runs of a few voxels, with a gap behind the channels of each. */
+static void check_runs(int64_t voxels, int64_t channels, value_kind kind)
+{
+	int64_t stride = channels + 3;
+	float *x = random_values(voxels * stride, kind), *start = random_values(channels, kind), *want = aligned_values(channels);
+	float *got = aligned_values(channels);
+	double want_sums[80] = {0};
+	memcpy(want, start, (size_t)channels * sizeof *want);
+	oq_simple_for(OQ_ISA_PLAIN)->max_run(voxels, channels, stride, x, want);
+	oq_simple_for(OQ_ISA_PLAIN)->sum_run(voxels, channels, stride, x, want_sums);
+	for (oq_isa isa = OQ_ISA_AVX2; isa <= best_isa(); isa++) {
+		double sums[80] = {0};
+		memcpy(got, start, (size_t)channels * sizeof *got);
+		oq_simple_for(isa)->max_run(voxels, channels, stride, x, got);
+		OQ_CHECK(same_bits("max_run", channels, got, want));
+		oq_simple_for(isa)->sum_run(voxels, channels, stride, x, sums);
+		for (int64_t c = 0; c < channels; c++)
+			OQ_CHECK(sums[c] == want_sums[c] || (isnan(sums[c]) && isnan(want_sums[c])));
+	}
+	free(x);
+	free(start);
+	free(want);
+	free(got);
+}
+
 static void check_twins(void)
 {
-	for (int64_t count = 1; count < 80; count++) {
-		float *x = random_values(count, VALUES_WILD), *y = random_values(count, VALUES_WILD), *want = aligned_values(count), *got = aligned_values(count);
-		double sums[2][80] = {{0}};
-		for (int64_t i = 0; i < count; i++)
-			x[i] = isnan(x[i]) ? 0 : x[i]; /* a sum's NaN has a payload */
-		for (oq_isa isa = OQ_ISA_PLAIN; isa <= best_isa(); isa++) {
-			memset(sums[1], 0, sizeof sums[1]);
-			oq_simple_for(isa)->sum_into(count, x, sums[1]);
-			if (isa == OQ_ISA_PLAIN)
-				memcpy(sums[0], sums[1], sizeof sums[0]);
-			OQ_CHECK(!memcmp(sums[0], sums[1], sizeof sums[0]));
-		}
-		free(x);
-		x = random_values(count, VALUES_WILD);
-		memcpy(want, y, (size_t)count * sizeof *want);
-		oq_simple_for(OQ_ISA_PLAIN)->max_into(count, x, want);
-		for (oq_isa isa = OQ_ISA_AVX2; isa <= best_isa(); isa++) {
-			memcpy(got, y, (size_t)count * sizeof *got);
-			oq_simple_for(isa)->max_into(count, x, got);
-			OQ_CHECK(same_bits("max_into", count, got, want));
-		}
-		free(x);
-		free(y);
-		free(want);
-		free(got);
+	for (int64_t channels = 1; channels < 80; channels++) {
+		check_runs(random_below(6), channels, VALUES_UNIT);
+		check_runs(random_below(6), channels, VALUES_WILD);
 	}
 }
 

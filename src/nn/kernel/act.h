@@ -2,11 +2,12 @@
 #ifndef OQ_NN_KERNEL_ACT_H
 #define OQ_NN_KERNEL_ACT_H
 
-/* slope 1 = identity, 0 = relu, else leaky. Not max(v, v*slope): that would lose a NaN, and -inf*0 would make one. */
+/* slope 1 = identity, 0 = relu, else leaky. Not max(v, v*slope): that would lose a NaN, and for relu -inf*0 would make one. */
 static inline float oq_act(float v, float slope)
 {
-	float negative = slope == 0.0f ? 0.0f : v * slope; /* slope is loop-invariant: the compiler hoists the test */
-	return v <= 0.0f ? negative : v;
+	if (v <= 0.0f)
+		return slope == 0.0f ? 0.0f : v * slope;
+	return v;
 }
 
 #endif

@@ -34,8 +34,7 @@ static void max_window(const oq_simple_kernels *kernels, const oq_pool_shape *s,
 		y[c] = -INFINITY;
 	for (int64_t d = w->low[0]; d < w->high[0]; d++)
 		for (int64_t h = w->low[1]; h < w->high[1]; h++)
-			for (int64_t v = w->low[2]; v < w->high[2]; v++)
-				kernels->max_into(s->channels, x + ((d * s->in[1] + h) * s->in[2] + v) * s->channels, y);
+			kernels->max_run(w->high[2] - w->low[2], s->channels, s->channels, x + ((d * s->in[1] + h) * s->in[2] + w->low[2]) * s->channels, y);
 }
 
 static void avg_window(const oq_simple_kernels *kernels, const oq_pool_shape *s, const window *w, const float *x, float *y)
@@ -48,8 +47,7 @@ static void avg_window(const oq_simple_kernels *kernels, const oq_pool_shape *s,
 		double sums[TILE] = {0};
 		for (int64_t d = w->low[0]; d < w->high[0]; d++)
 			for (int64_t h = w->low[1]; h < w->high[1]; h++)
-				for (int64_t v = w->low[2]; v < w->high[2]; v++)
-					kernels->sum_into(count, x + ((d * s->in[1] + h) * s->in[2] + v) * s->channels + c, sums);
+				kernels->sum_run(w->high[2] - w->low[2], count, s->channels, x + ((d * s->in[1] + h) * s->in[2] + w->low[2]) * s->channels + c, sums);
 		for (int64_t i = 0; i < count; i++)
 			y[c + i] = real ? (float)(sums[i] / (double)real) : 0.0f;
 	}
@@ -88,8 +86,7 @@ void oq_global_avg_pool(int64_t voxels, int64_t channels, const float *x, float 
 	for (int64_t t = 0; t < tiles; t++) {
 		int64_t c = t * TILE, count = at_most(TILE, channels - c);
 		double sums[TILE] = {0};
-		for (int64_t v = 0; v < voxels; v++)
-			kernels->sum_into(count, x + v * channels + c, sums);
+		kernels->sum_run(voxels, count, channels, x + c, sums);
 		for (int64_t i = 0; i < count; i++)
 			y[c + i] = (float)(sums[i] / (double)voxels);
 	}

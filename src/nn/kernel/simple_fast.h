@@ -1,6 +1,6 @@
 /* The memory-bound kernels for one instruction set: the including source defines LANES (floats per register), TABLE (the name
- * of its row) and is compiled with that set's options. The loops are those of the plain twins, arranged so that the compiler's
- * vectors are full: each element sees the same operations in the same order. */
+ * of its row) and is compiled with that set's options. Vectors of the compiler's own; each element sees the same operations in the same order
+ * as in the plain twin, and what is left over at the end of a row goes one by one. */
 #include "act.h"
 #include "simple_isa.h"
 
@@ -9,6 +9,45 @@
 #define HALF (LANES / 2)
 typedef float halves __attribute__((vector_size(HALF * 4)));
 typedef double doubles __attribute__((vector_size(HALF * 8)));
+typedef float floats __attribute__((vector_size(LANES * 4)));
+typedef int32_t lanes __attribute__((vector_size(LANES * 4)));
+
+static inline floats load(const float *x)
+{
+	floats v;
+	memcpy(&v, x, sizeof v);
+	return v;
+}
+
+static inline void store(float *y, floats v)
+{
+	memcpy(y, &v, sizeof v);
+}
+
+static inline floats choose(lanes where, floats yes, floats no)
+{
+	return (floats)(((lanes)yes & where) | ((lanes)no & ~where));
+}
+
+/* oq_act of a register: `slope` in all lanes, `keep` no bits for relu (whose products may be NaN) and all bits else. */
+typedef struct activation {
+	floats slope;
+	lanes keep;
+} activation;
+
+static inline activation make_activation(float slope)
+{
+	const floats zero = {0};
+	activation a = {.slope = zero + slope};
+	a.keep = a.slope != zero;
+	return a;
+}
+
+static inline floats activate(floats v, activation a)
+{
+	const floats zero = {0};
+	return choose(v <= zero, (floats)((lanes)(v * a.slope) & a.keep), v);
+}
 
 static inline doubles load_doubles(const float *x)
 {
@@ -53,10 +92,13 @@ static void center_sums(int64_t voxels, int64_t channels, int64_t stride, const 
 
 static void scale_shift_voxels(int64_t voxels, int64_t channels, const float *x, const float *scale, const float *shift, float slope, float *y)
 {
-	for (int64_t v = 0; v < voxels; v++) {
-#pragma omp simd
-		for (int64_t c = 0; c < channels; c++)
-			y[v * channels + c] = oq_act(x[v * channels + c] * scale[c] + shift[c], slope);
+	const activation a = make_activation(slope);
+	for (int64_t v = 0; v < voxels; v++, x += channels, y += channels) {
+		int64_t c = 0;
+		for (; c + LANES <= channels; c += LANES)
+			store(y + c, activate(load(x + c) * load(scale + c) + load(shift + c), a));
+		for (; c < channels; c++)
+			y[c] = oq_act(x[c] * scale[c] + shift[c], slope);
 	}
 }
 
@@ -82,52 +124,87 @@ static void scale_shift_act(int64_t voxels, int64_t channels, const float *x, co
 
 static void act(int64_t count, const float *x, float slope, float *y)
 {
-#pragma omp simd
-	for (int64_t i = 0; i < count; i++)
+	const activation a = make_activation(slope);
+	int64_t i = 0;
+	for (; i + LANES <= count; i += LANES)
+		store(y + i, activate(load(x + i), a));
+	for (; i < count; i++)
 		y[i] = oq_act(x[i], slope);
 }
 
 static void add_act(int64_t count, const float *a, const float *b, float slope, float *y)
 {
-#pragma omp simd
-	for (int64_t i = 0; i < count; i++)
+	const activation act = make_activation(slope);
+	int64_t i = 0;
+	for (; i + LANES <= count; i += LANES)
+		store(y + i, activate(load(a + i) + load(b + i), act));
+	for (; i < count; i++)
 		y[i] = oq_act(a[i] + b[i], slope);
 }
 
-static void max_into(int64_t count, const float *x, float *y)
+static void max_lanes(int64_t voxels, int64_t stride, const float *x, float *y)
 {
-#pragma omp simd
-	for (int64_t i = 0; i < count; i++)
-		y[i] = (x[i] > y[i]) | (x[i] != x[i]) ? x[i] : y[i];
+	floats most = load(y);
+	for (int64_t v = 0; v < voxels; v++) {
+		floats value = load(x + v * stride);
+		most = choose((value > most) | (value != value), value, most);
+	}
+	store(y, most);
 }
 
-static void sum_into(int64_t count, const float *x, double *sums)
+static void max_run(int64_t voxels, int64_t channels, int64_t stride, const float *x, float *y)
 {
-#pragma omp simd
-	for (int64_t i = 0; i < count; i++)
-		sums[i] += (double)x[i];
+	int64_t c = 0;
+	for (; c + LANES <= channels; c += LANES)
+		max_lanes(voxels, stride, x + c, y + c);
+	for (; c < channels; c++)
+		for (int64_t v = 0; v < voxels; v++) {
+			float value = x[v * stride + c];
+			y[c] = value > y[c] || value != value ? value : y[c];
+		}
 }
 
-static inline __attribute__((always_inline)) void finish_row(int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y)
+static void sum_lanes(int64_t voxels, int64_t stride, const float *x, double *sums)
 {
-	if (residual) {
-#pragma omp simd
-		for (int64_t j = 0; j < cols; j++)
-			y[j] = oq_act(sum[j] + bias[j] + residual[j], slope);
-	} else {
-#pragma omp simd
-		for (int64_t j = 0; j < cols; j++)
-			y[j] = oq_act(sum[j] + bias[j], slope);
+	doubles s0, s1;
+	memcpy(&s0, sums, sizeof s0);
+	memcpy(&s1, sums + HALF, sizeof s1);
+	for (int64_t v = 0; v < voxels; v++) {
+		s0 += load_doubles(x + v * stride);
+		s1 += load_doubles(x + v * stride + HALF);
+	}
+	memcpy(sums, &s0, sizeof s0);
+	memcpy(sums + HALF, &s1, sizeof s1);
+}
+
+static void sum_run(int64_t voxels, int64_t channels, int64_t stride, const float *x, double *sums)
+{
+	int64_t c = 0;
+	for (; c + LANES <= channels; c += LANES)
+		sum_lanes(voxels, stride, x + c, sums + c);
+	for (; c < channels; c++)
+		for (int64_t v = 0; v < voxels; v++)
+			sums[c] += (double)x[v * stride + c];
+}
+
+static void finish_row(int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y)
+{
+	const activation a = make_activation(slope);
+	int64_t j = 0;
+	for (; j + LANES <= cols; j += LANES) {
+		floats v = load(sum + j) + load(bias + j);
+		store(y + j, activate(residual ? v + load(residual + j) : v, a));
+	}
+	for (; j < cols; j++) {
+		float v = sum[j] + bias[j];
+		y[j] = oq_act(residual ? v + residual[j] : v, slope);
 	}
 }
 
 static void finish(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride)
 {
 	for (int64_t r = 0; r < rows; r++)
-		if (cols == 32) /* a constant: no remainder loops in the common case */
-			finish_row(32, sum + r * 32, bias, residual ? residual + r * stride : NULL, slope, y + r * stride);
-		else
-			finish_row(cols, sum + r * 32, bias, residual ? residual + r * stride : NULL, slope, y + r * stride);
+		finish_row(cols, sum + r * 32, bias, residual ? residual + r * stride : NULL, slope, y + r * stride);
 }
 
-const oq_simple_kernels TABLE = {center_sums, scale_shift_act, act, add_act, max_into, sum_into, finish};
+const oq_simple_kernels TABLE = {center_sums, scale_shift_act, act, add_act, max_run, sum_run, finish};

@@ -13,8 +13,9 @@ typedef struct oq_simple_kernels {
 	void (*scale_shift_act)(int64_t voxels, int64_t channels, const float *x, const float *scale, const float *shift, float slope, float *y);
 	void (*act)(int64_t count, const float *x, float slope, float *y);
 	void (*add_act)(int64_t count, const float *a, const float *b, float slope, float *y);
-	void (*max_into)(int64_t count, const float *x, float *y);          /* y = max(y, x), NaN wins */
-	void (*sum_into)(int64_t count, const float *x, double *sums);      /* sums += x */
+	/* y[c] = max(y[c], x[v][c]) (NaN wins) and sums[c] += x[v][c], voxel after voxel; voxels are `stride` floats apart. */
+	void (*max_run)(int64_t voxels, int64_t channels, int64_t stride, const float *x, float *y);
+	void (*sum_run)(int64_t voxels, int64_t channels, int64_t stride, const float *x, double *sums);
 	/* y[r][0..cols) = act(sum[r][0..cols) + bias [+ residual[r]]); sum rows are 32 apart, y and residual rows `stride`.
 	 * bias has room for 32; residual may be NULL or y. */
 	void (*finish)(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride);

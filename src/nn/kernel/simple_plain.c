@@ -31,16 +31,20 @@ static void add_act(int64_t count, const float *a, const float *b, float slope, 
 		y[i] = oq_act(a[i] + b[i], slope);
 }
 
-static void max_into(int64_t count, const float *x, float *y)
+static void max_run(int64_t voxels, int64_t channels, int64_t stride, const float *x, float *y)
 {
-	for (int64_t i = 0; i < count; i++)
-		y[i] = x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+	for (int64_t v = 0; v < voxels; v++)
+		for (int64_t c = 0; c < channels; c++) {
+			float value = x[v * stride + c];
+			y[c] = value > y[c] || value != value ? value : y[c];
+		}
 }
 
-static void sum_into(int64_t count, const float *x, double *sums)
+static void sum_run(int64_t voxels, int64_t channels, int64_t stride, const float *x, double *sums)
 {
-	for (int64_t i = 0; i < count; i++)
-		sums[i] += (double)x[i];
+	for (int64_t v = 0; v < voxels; v++)
+		for (int64_t c = 0; c < channels; c++)
+			sums[c] += (double)x[v * stride + c];
 }
 
 static void finish(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride)
@@ -54,4 +58,4 @@ static void finish(int64_t rows, int64_t cols, const float *sum, const float *bi
 		}
 }
 
-const oq_simple_kernels oq_simple_plain = {center_sums, scale_shift_act, act, add_act, max_into, sum_into, finish};
+const oq_simple_kernels oq_simple_plain = {center_sums, scale_shift_act, act, add_act, max_run, sum_run, finish};
