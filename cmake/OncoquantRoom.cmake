@@ -8,6 +8,10 @@ function(oq_compile_options target)
 	target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
 		-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -fno-math-errno
 		-ffp-contract=off -fstack-protector-strong)
+	if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+		# gcc cannot see that oq_fail never returns OQ_OK and so believes that values are used that a failure left unset.
+		target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+	endif()
 	target_compile_definitions(${target} PRIVATE _POSIX_C_SOURCE=200809L _FILE_OFFSET_BITS=64)
 	if(OQ_WERROR)
 		target_compile_options(${target} PRIVATE -Werror)

@@ -64,11 +64,15 @@ static oq_status infer_linear(const oq_graph *graph, oq_node *node, oq_value *ou
 	oq_attributes *a = &node->attributes;
 	const oq_value *input = &graph->values[node->inputs[0]];
 	const oq_tensor_info *weight = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
-	if (!weight || weight->rank != 2)
+	/* A 1x1x1 convolution in the checkpoint is a linear layer too: trailing extents of 1 do not count. */
+	int rank = weight ? weight->rank : 0;
+	while (rank > 2 && weight->shape[rank - 1] == 1)
+		rank--;
+	if (rank != 2)
 		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not of rank 2", a->weight);
 	const int64_t outputs = weight->shape[a->transposed], in = input->shape[0];
-	const int64_t expected[2] = {a->transposed ? in : outputs, a->transposed ? outputs : in};
-	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, 2, expected, err));
+	const int64_t expected[OQ_MAX_RANK] = {a->transposed ? in : outputs, a->transposed ? outputs : in, 1, 1, 1, 1, 1, 1};
+	OQ_TRY(oq_graph_check_tensor(graph, node, a->weight, weight->rank, expected, err));
 	if (a->bias)
 		OQ_TRY(oq_graph_check_tensor(graph, node, a->bias, 1, &outputs, err));
 	if (weight->count == 0)

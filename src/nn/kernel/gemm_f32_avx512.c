@@ -7,6 +7,13 @@
 #define MAX_ROWS 14
 #define COLS 2 /* registers per row */
 
+/* How far ahead of its use the packed panel is asked for, in floats. Panels of one convolution lie one behind the other, so
+ * reading past the end of one warms the next; a prefetch never faults. With few rows the kernel waits for memory: just far
+ * enough for its latency, straight to L1. With more it computes longer than memory takes, and L2 may be filled far ahead. */
+#define FEW_ROWS 4
+#define AHEAD_FEW 1024
+#define AHEAD_MANY 4096
+
 /* Inlined with a constant `rows`, so that every loop over rows unrolls and the accumulators stay in registers. */
 static inline __attribute__((always_inline)) void block(const int rows, int64_t k, const float *const *a, const float *b, float *const *c, bool accumulate)
 {
@@ -20,8 +27,13 @@ static inline __attribute__((always_inline)) void block(const int rows, int64_t 
 	}
 	for (int64_t i = 0; i < k; i++) {
 		const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
-		_mm_prefetch((const char *)(b + OQ_GEMM_PREFETCH), _MM_HINT_T0);
-		_mm_prefetch((const char *)(b + OQ_GEMM_PREFETCH + 16), _MM_HINT_T0);
+		if (rows <= FEW_ROWS) {
+			_mm_prefetch((const char *)(b + AHEAD_FEW), _MM_HINT_T0);
+			_mm_prefetch((const char *)(b + AHEAD_FEW + 16), _MM_HINT_T0);
+		} else {
+			_mm_prefetch((const char *)(b + AHEAD_MANY), _MM_HINT_T1);
+			_mm_prefetch((const char *)(b + AHEAD_MANY + 16), _MM_HINT_T1);
+		}
 		b += OQ_GEMM_NR;
 #pragma GCC unroll 14
 		for (int r = 0; r < rows; r++) {

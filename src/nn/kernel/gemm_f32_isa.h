@@ -8,8 +8,4 @@
 oq_gemm_f32_fn oq_gemm_f32_avx2, oq_gemm_f32_avx512;
 #endif
 
-/* How far ahead of its use the packed panel is asked for, in floats. Panels of one convolution lie one behind the other,
- * so reading past the end of one warms the next; a prefetch never faults. 4 KiB covers memory latency at one core's bandwidth. */
-#define OQ_GEMM_PREFETCH 1024
-
 #endif
