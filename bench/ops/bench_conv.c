@@ -1,7 +1,7 @@
 /* Times every float32 convolution that we can choose from, layer by layer, on the shapes of the networks served: our tap GEMM
- * and Winograd against oneDNN's direct convolution, one thread, weights hot (one copy) and cold (copies in rotation, more than
+ * and Winograd against oneDNN's direct convolution, on one thread unless told, weights hot (one copy) and cold (copies in rotation, more than
  * the last cache holds, as in a network). The least of many runs: the machine may be shared.
- * usage: bench_conv [--isa plain|avx2|avx512] [--batch N] [--winograd] [NAME-PREFIX...]   (cap oneDNN with ONEDNN_MAX_CPU_ISA) */
+ * usage: bench_conv [--isa plain|avx2|avx512] [--batch N] [--threads N] [--winograd] [NAME-PREFIX...]   (cap oneDNN with ONEDNN_MAX_CPU_ISA) */
 #include "core/cpu.h"
 #include "core/mem.h"
 #include "kernel/conv_f32.h"
@@ -154,6 +154,7 @@ static int copies_for(size_t bytes)
 typedef struct own {
 	oq_conv *conv[MAX_COPIES];
 	int64_t batch;
+	int threads;
 	const float *x;
 	float *y;
 	void *scratch;
@@ -163,7 +164,7 @@ typedef struct own {
 static void run_own(void *subject, int copy)
 {
 	own *o = subject;
-	oq_conv_run(o->conv[copy], o->batch, o->x, NULL, &o->epilogue, o->y, o->scratch, 1);
+	oq_conv_run(o->conv[copy], o->batch, o->x, NULL, &o->epilogue, o->y, o->scratch, o->threads);
 }
 
 /* ms[0] hot, ms[1] cold; NaN where the method cannot. */
@@ -177,7 +178,7 @@ static void time_own(oq_conv_method method, const oq_conv_shape *s, oq_isa isa, 
 		need(oq_conv_create(method, s, weights, isa, &o->conv[i], NULL) == OQ_OK, "oq_conv_create");
 		copies = copies_for(oq_conv_weight_bytes(o->conv[0]));
 	}
-	o->scratch = oq_alloc_aligned(oq_conv_scratch_bytes(o->conv[0], o->batch, 1));
+	o->scratch = oq_alloc_aligned(oq_conv_scratch_bytes(o->conv[0], o->batch, o->threads));
 	need(o->scratch != NULL, "allocation");
 	ms[0] = time_calls(run_own, o, 1);
 	ms[1] = time_calls(run_own, o, copies);
@@ -296,7 +297,7 @@ static void bench_layer(const layer *l, int64_t batch, oq_isa isa, bool winograd
 	int64_t inputs = batch * volume(s.in) * s.in_channels, outputs = batch * volume(s.out) * s.out_channels;
 	float *x = values((size_t)inputs), *y = values((size_t)outputs), *weights = values((size_t)(s.in_channels * s.out_channels * volume(s.kernel)));
 	float *bias = values((size_t)s.out_channels);
-	own o = {.batch = batch, .x = x, .y = y, .epilogue = {.bias = bias, .slope = 0.0f}};
+	own o = {.batch = batch, .threads = omp_get_max_threads(), .x = x, .y = y, .epilogue = {.bias = bias, .slope = 0.0f}};
 	double ms[METHODS][2] = {{NAN, NAN}, {NAN, NAN}, {NAN, NAN}, {NAN, NAN}};
 	time_own(OQ_CONV_TAP_GEMM, &s, isa, weights, &o, ms[TAP]);
 	if (winograd) {
@@ -332,8 +333,8 @@ static bool wanted(const layer *l, int count, char **names)
 static void print_head(bool winograd)
 {
 	const char *methods = winograd ? "     tap       F2       F4   onednn" : "     tap   onednn";
-	printf("ms per call, one thread; Gop/s: tap over real taps, oneDNN over all taps\n%-25s N |%s  tap/s  dnn/s hot    |%s  tap/s  dnn/s cold   |\n", "layer",
-		methods, methods);
+	printf("ms per call, %d thread(s); Gop/s: tap over real taps, oneDNN over all taps\n%-25s N |%s  tap/s  dnn/s hot    |%s  tap/s  dnn/s cold   |\n", omp_get_max_threads(),
+		"layer", methods, methods);
 }
 
 int main(int argc, char **argv)
@@ -344,6 +345,7 @@ int main(int argc, char **argv)
 	int64_t only = 0;
 	bool winograd = false;
 	int at = 1;
+	omp_set_num_threads(1);
 	for (; at < argc && !strncmp(argv[at], "--", 2); at++) {
 		if (!strcmp(argv[at], "--winograd"))
 			winograd = true;
@@ -351,10 +353,11 @@ int main(int argc, char **argv)
 			isa = !strcmp(argv[++at], "plain") ? OQ_ISA_PLAIN : !strcmp(argv[at], "avx2") ? OQ_ISA_AVX2 : OQ_ISA_AVX512;
 		else if (!strcmp(argv[at], "--batch") && at + 1 < argc)
 			only = strtoll(argv[++at], NULL, 10);
+		else if (!strcmp(argv[at], "--threads") && at + 1 < argc)
+			omp_set_num_threads(atoi(argv[++at]) > 0 ? atoi(argv[at]) : 1);
 		else
 			need(false, argv[at]);
 	}
-	omp_set_num_threads(1);
 	direct d = {0};
 	need(dnnl_engine_create(&d.engine, dnnl_cpu, 0) == dnnl_success, "dnnl_engine_create");
 	need(dnnl_stream_create(&d.stream, d.engine, dnnl_stream_default_flags) == dnnl_success, "dnnl_stream_create");

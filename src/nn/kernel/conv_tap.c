@@ -244,7 +244,8 @@ static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int6
 	float bias[NR] = {0};
 	if (e->bias)
 		memcpy(bias, e->bias + panel * NR, (size_t)columns * sizeof *bias);
-	call->simple->finish(last - first, columns, sums, bias, e->residual ? e->residual + at : NULL, e->slope, call->y + at, n);
+	const oq_finish to = {.bias = bias, .residual = e->residual ? e->residual + at : NULL, .slope = e->slope, .y = call->y + at, .stride = n};
+	call->simple->finish(last - first, columns, sums, &to);
 }
 
 /* One tap's product for the listed rows. K in blocks, after which the list is as it was. */
@@ -301,14 +302,20 @@ static int64_t block_rows(int64_t rows, int64_t k)
 	return at_most(even, ROWS_MAX);
 }
 
-/* Panels that a thread takes together, so that their weights are read once for all blocks. */
+/* Panels that a thread takes together, so that their weights are read once for all blocks: as many as leave every thread
+ * about the same to do. */
 static int64_t group_panels(const tap_call *call, int64_t blocks, int threads)
 {
 	int64_t bytes = call->state->taps * call->state->k * NR * (int64_t)sizeof(float), panels = call->state->panels;
-	int64_t group = at_most(PANEL_BYTES / bytes, panels);
-	while (group > 1 && ceil_div(panels, group) * blocks % threads && ceil_div(panels, group) * blocks < 8 * threads)
-		group--;
-	return group < 1 ? 1 : group;
+	int64_t group = at_most(PANEL_BYTES / bytes, panels), best = 1, least = INT64_MAX;
+	for (; group >= 1; group--) {
+		int64_t longest = ceil_div(ceil_div(panels, group) * blocks, threads) * group; /* panels through blocks, of the busiest thread */
+		if (longest < least) {
+			least = longest;
+			best = group;
+		}
+	}
+	return best;
 }
 
 static void multiply(const tap_call *call, float *sums, int threads)

@@ -201,10 +201,10 @@ static void finish_row(int64_t cols, const float *sum, const float *bias, const 
 	}
 }
 
-static void finish(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride)
+static void finish(int64_t rows, int64_t cols, const float *sum, const oq_finish *to)
 {
 	for (int64_t r = 0; r < rows; r++)
-		finish_row(cols, sum + r * 32, bias, residual ? residual + r * stride : NULL, slope, y + r * stride);
+		finish_row(cols, sum + r * 32, to->bias, to->residual ? to->residual + r * to->stride : NULL, to->slope, to->y + r * to->stride);
 }
 
 const oq_simple_kernels TABLE = {center_sums, scale_shift_act, act, add_act, max_run, sum_run, finish};

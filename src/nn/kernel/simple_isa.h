@@ -7,6 +7,14 @@
 
 #include <stdint.h>
 
+/* Where accumulated rows go: y and residual (NULL, or y itself) have rows `stride` floats apart; bias is never NULL. */
+typedef struct oq_finish {
+	const float *bias, *residual;
+	float slope;
+	float *y;
+	int64_t stride;
+} oq_finish;
+
 typedef struct oq_simple_kernels {
 	/* sum[c] += x - center[c], square[c] += (x - center[c])^2, voxel after voxel; voxels are `stride` floats apart. */
 	void (*center_sums)(int64_t voxels, int64_t channels, int64_t stride, const float *x, const float *center, double *sum, double *square);
@@ -16,9 +24,8 @@ typedef struct oq_simple_kernels {
 	/* y[c] = max(y[c], x[v][c]) (NaN wins) and sums[c] += x[v][c], voxel after voxel; voxels are `stride` floats apart. */
 	void (*max_run)(int64_t voxels, int64_t channels, int64_t stride, const float *x, float *y);
 	void (*sum_run)(int64_t voxels, int64_t channels, int64_t stride, const float *x, double *sums);
-	/* y[r][0..cols) = act(sum[r][0..cols) + bias [+ residual[r]]); sum rows are 32 apart, y and residual rows `stride`.
-	 * bias has room for 32; residual may be NULL or y. */
-	void (*finish)(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride);
+	/* y[r][0..cols) = act(sum[r][0..cols) + bias [+ residual[r]]); rows of sums are 32 apart. */
+	void (*finish)(int64_t rows, int64_t cols, const float *sum, const oq_finish *to);
 } oq_simple_kernels;
 
 extern const oq_simple_kernels oq_simple_plain;

@@ -47,14 +47,14 @@ static void sum_run(int64_t voxels, int64_t channels, int64_t stride, const floa
 			sums[c] += (double)x[v * stride + c];
 }
 
-static void finish(int64_t rows, int64_t cols, const float *sum, const float *bias, const float *residual, float slope, float *y, int64_t stride)
+static void finish(int64_t rows, int64_t cols, const float *sum, const oq_finish *to)
 {
 	for (int64_t r = 0; r < rows; r++)
 		for (int64_t j = 0; j < cols; j++) {
-			float v = sum[r * 32 + j] + bias[j];
-			if (residual)
-				v += residual[r * stride + j];
-			y[r * stride + j] = oq_act(v, slope);
+			float v = sum[r * 32 + j] + to->bias[j];
+			if (to->residual)
+				v += to->residual[r * to->stride + j];
+			to->y[r * to->stride + j] = oq_act(v, to->slope);
 		}
 }
 

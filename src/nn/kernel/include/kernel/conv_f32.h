@@ -29,7 +29,8 @@ typedef struct oq_conv_epilogue {
 	const float *bias;     /* [out_channels] or NULL */
 	const float *residual; /* same layout as the output, or NULL; may alias the output */
 	float slope;           /* after bias and residual: 1 = none, 0 = relu, else leaky */
-	double *sums;          /* NULL, or [batch][2][out_channels]: sum and sum of squares of the output over all voxels of a patch, in an order that does not depend on threads */
+	double *sums;          /* NULL, or [batch][2][out_channels]: sum and sum of squares of the output over all voxels of a patch, in an
+	                        * order that does not depend on threads */
 } oq_conv_epilogue;
 
 typedef struct oq_conv oq_conv; /* packed weights + blocking; immutable */
@@ -41,7 +42,9 @@ void oq_conv_free(oq_conv *conv);
 size_t oq_conv_weight_bytes(const oq_conv *conv);
 /* Scratch for `threads` threads sharing one call with `batch` patches. */
 size_t oq_conv_scratch_bytes(const oq_conv *conv, int64_t batch, int threads);
-/* prologue and epilogue may be NULL. x [batch][D][H][W][in_channels], y [batch][D][H][W][out_channels]; scratch 64-byte aligned. Runs its own OpenMP region of `threads` when threads > 1. */
-void oq_conv_run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y, void *scratch, int threads);
+/* x [batch][D][H][W][in_channels], y [batch][D][H][W][out_channels]; prologue and epilogue may be NULL; scratch 64-byte aligned.
+ * Runs its own OpenMP region of `threads` when threads > 1. */
+void oq_conv_run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
+	void *scratch, int threads);
 
 #endif
