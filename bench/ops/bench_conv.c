@@ -333,8 +333,8 @@ static bool wanted(const layer *l, int count, char **names)
 static void print_head(bool winograd)
 {
 	const char *methods = winograd ? "     tap       F2       F4   onednn" : "     tap   onednn";
-	printf("ms per call, %d thread(s); Gop/s: tap over real taps, oneDNN over all taps\n%-25s N |%s  tap/s  dnn/s hot    |%s  tap/s  dnn/s cold   |\n", omp_get_max_threads(),
-		"layer", methods, methods);
+	printf("ms per call, %d thread(s); Gop/s: tap over real taps, oneDNN over all taps\n", omp_get_max_threads());
+	printf("%-25s N |%s  tap/s  dnn/s hot    |%s  tap/s  dnn/s cold   |\n", "layer", methods, methods);
 }
 
 int main(int argc, char **argv)
