@@ -68,19 +68,27 @@ static bool tap_at(const oq_conv_shape *s, int64_t index, tap *t)
 	return real;
 }
 
-/* One panel: 32 output channels of all taps. Input channels in blocks of 16, so that what is written stays in cache. */
+/* Where a tap's weight lies among those of its kernel. */
+static int64_t tap_index(const oq_conv_shape *s, const tap *t)
+{
+	return ((t->at[0] + s->pad_low[0]) * s->kernel[1] + t->at[1] + s->pad_low[1]) * s->kernel[2] + t->at[2] + s->pad_low[2];
+}
+
+/* One panel: 32 output channels of all taps. Input channels in blocks of 16, so that what is read for the first tap is still in
+ * cache for the last; written in order. */
 static void pack_panel(const oq_conv_shape *s, const tap_state *state, int64_t panel, const float *weights, float *packed)
 {
 	int64_t volume = voxels_of(s->kernel), columns = at_most(NR, s->out_channels - panel * NR);
-	memset(packed, 0, (size_t)(state->taps * state->k * NR) * sizeof *packed);
+	weights += panel * NR * state->k * volume;
 	for (int64_t k0 = 0; k0 < state->k; k0 += 16)
-		for (int64_t j = 0; j < columns; j++)
-			for (int64_t k = k0; k < at_most(k0 + 16, state->k); k++)
-				for (int64_t t = 0; t < state->taps; t++) {
-					const int64_t *at = state->list[t].at;
-					int64_t index = ((at[0] + s->pad_low[0]) * s->kernel[1] + at[1] + s->pad_low[1]) * s->kernel[2] + at[2] + s->pad_low[2];
-					packed[(t * state->k + k) * NR + j] = weights[((panel * NR + j) * state->k + k) * volume + index];
-				}
+		for (int64_t t = 0; t < state->taps; t++) {
+			const float *in = weights + tap_index(s, &state->list[t]);
+			for (int64_t k = k0; k < at_most(k0 + 16, state->k); k++) {
+				float *out = packed + (t * state->k + k) * NR;
+				for (int64_t j = 0; j < NR; j++)
+					out[j] = j < columns ? in[(j * state->k + k) * volume] : 0.0f;
+			}
+		}
 }
 
 static bool supports(const oq_conv_shape *s)
