@@ -1,0 +1,161 @@
+/* From header fields to one affine in millimetres (RAS+). libnifti turns quaternions into matrices; choosing between qform
+ * and sform, and refusing what readers disagree on, is ours (docs/formats.md). */
+#include "nifti_header.h"
+
+#include <math.h>
+#include <nifti2_io.h>
+#include <string.h>
+
+#define MIN_SPACING 0.05
+#define MAX_SPACING 20.0
+#define MAX_ORIGIN 1e5
+#define SHEAR_TOLERANCE 1e-3   /* cosine between two axes; rounding of float32 headers stays below 1e-5 */
+#define SPACING_NOTED 1e-2     /* relative; some writers round pixdim to two digits */
+#define SPACING_TOLERANCE 5e-2 /* beyond this the two are different scans */
+#define CONFLICT_MM 0.1        /* corner of the volume under qform and sform */
+
+typedef struct affine {
+	double m[3][4];
+} affine;
+
+static oq_status check_spacing(const char *path, const char *what, const double spacing[3], oq_error *err)
+{
+	for (int i = 0; i < 3; i++)
+		if (!(spacing[i] >= MIN_SPACING && spacing[i] <= MAX_SPACING))
+			return oq_fail(err, OQ_E_INPUT, "E_SPACING", "%s: %s of axis %d is %g mm, expected %g to %g", path, what, i, spacing[i], MIN_SPACING, MAX_SPACING);
+	return OQ_OK;
+}
+
+static void column_norms(const affine *a, double norms[3])
+{
+	for (int k = 0; k < 3; k++)
+		norms[k] = sqrt(a->m[0][k] * a->m[0][k] + a->m[1][k] * a->m[1][k] + a->m[2][k] * a->m[2][k]);
+}
+
+static double determinant(const affine *a)
+{
+	const double(*m)[4] = a->m;
+	return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+		+ m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
+}
+
+static oq_status check_affine(const char *path, const char *which, const affine *a, oq_error *err)
+{
+	double norms[3];
+	for (int i = 0; i < 3; i++)
+		for (int k = 0; k < 4; k++)
+			if (!isfinite(a->m[i][k]))
+				return oq_fail(err, OQ_E_INPUT, "E_AFFINE_NONFINITE", "%s: %s[%d][%d] is %g, expected a finite number", path, which, i, k, a->m[i][k]);
+	column_norms(a, norms);
+	double volume = norms[0] * norms[1] * norms[2];
+	if (!(volume > 0) || fabs(determinant(a)) < 1e-6 * volume)
+		return oq_fail(err, OQ_E_INPUT, "E_AFFINE_SINGULAR", "%s: its %s is singular, expected three independent axes", path, which);
+	for (int i = 0; i < 3; i++)
+		if (fabs(a->m[i][3]) > MAX_ORIGIN)
+			return oq_fail(err, OQ_E_INPUT, "E_AFFINE_RANGE", "%s: %s puts the origin at %g mm, expected within %g", path, which, a->m[i][3], MAX_ORIGIN);
+	for (int i = 0; i < 3; i++)
+		for (int k = i + 1; k < 3; k++) {
+			double dot = a->m[0][i] * a->m[0][k] + a->m[1][i] * a->m[1][k] + a->m[2][i] * a->m[2][k];
+			if (fabs(dot) > SHEAR_TOLERANCE * norms[i] * norms[k])
+				return oq_fail(err, OQ_E_INPUT, "E_SHEAR", "%s: %s is sheared (axes %d and %d have cosine %.4f, a tilted gantry?), expected right angles",
+					path, which, i, k, dot / (norms[i] * norms[k]));
+		}
+	return OQ_OK;
+}
+
+/* Metres and micrometres become millimetres, as ITK does it. */
+static double unit_factor(const oq_nifti_header *h, oq_volume *volume)
+{
+	int unit = h->xyzt_units & 7;
+	double factor = unit == 1 ? 1e3 : unit == 3 ? 1e-3 : 1;
+	if (factor != 1)
+		oq_notes_add(&volume->notes, "W_UNITS", "lengths are in %s, converted to millimetres", unit == 1 ? "metres" : "micrometres");
+	return factor;
+}
+
+static oq_status qform_affine(const oq_nifti_header *h, const char *path, double factor, oq_volume *volume, affine *out, oq_error *err)
+{
+	double norm = 0, qfac = h->pixdim[0];
+	for (int i = 0; i < 3; i++) {
+		if (!isfinite(h->quatern[i]) || !isfinite(h->qoffset[i]))
+			return oq_fail(err, OQ_E_INPUT, "E_AFFINE_NONFINITE", "%s: quatern or qoffset %d is not a finite number", path, i);
+		norm += h->quatern[i] * h->quatern[i];
+	}
+	if (norm > 1 + 1e-4)
+		return oq_fail(err, OQ_E_INPUT, "E_AFFINE", "%s: its quaternion has a squared norm of %g, expected at most 1", path, norm);
+	if (qfac != 1 && qfac != -1 && qfac != 0)
+		oq_notes_add(&volume->notes, "W_QFAC", "qfac is %g, taken as 1", qfac);
+	nifti_dmat44 m = nifti_quatern_to_dmat44(h->quatern[0], h->quatern[1], h->quatern[2], h->qoffset[0], h->qoffset[1], h->qoffset[2],
+		h->pixdim[1], h->pixdim[2], h->pixdim[3], qfac == -1 ? -1.0 : 1.0);
+	for (int i = 0; i < 3; i++)
+		for (int k = 0; k < 4; k++)
+			out->m[i][k] = m.m[i][k] * factor;
+	return check_affine(path, "qform", out, err);
+}
+
+static oq_status sform_affine(const oq_nifti_header *h, const char *path, double factor, oq_volume *volume, affine *out, oq_error *err)
+{
+	double norms[3];
+	for (int i = 0; i < 3; i++)
+		for (int k = 0; k < 4; k++)
+			out->m[i][k] = h->srow[i][k] * factor;
+	OQ_TRY(check_affine(path, "sform", out, err));
+	column_norms(out, norms);
+	for (int i = 0; i < 3; i++) {
+		double pixdim = h->pixdim[1 + i] * factor;
+		if (fabs(norms[i] - pixdim) > SPACING_NOTED * pixdim)
+			oq_notes_add(&volume->notes, "W_SPACING_MISMATCH", "axis %d has %g mm in the sform and %g mm in pixdim; the sform was followed", i, norms[i], pixdim);
+		if (fabs(norms[i] - pixdim) > SPACING_TOLERANCE * pixdim)
+			return oq_fail(err, OQ_E_INPUT, "E_SPACING_MISMATCH", "%s: axis %d has %g mm in the sform and %g mm in pixdim", path, i, norms[i], pixdim);
+	}
+	return OQ_OK;
+}
+
+/* The largest distance between the places of a corner voxel under the two transforms. */
+static double conflict(const affine *a, const affine *b, const int64_t dims[3])
+{
+	double worst = 0;
+	for (int corner = 0; corner < 8; corner++) {
+		double square = 0;
+		for (int i = 0; i < 3; i++) {
+			double d = a->m[i][3] - b->m[i][3];
+			for (int k = 0; k < 3; k++)
+				d += (a->m[i][k] - b->m[i][k]) * (corner >> k & 1 ? (double)(dims[k] - 1) : 0.0);
+			square += d * d;
+		}
+		worst = fmax(worst, sqrt(square));
+	}
+	return worst;
+}
+
+static oq_status check_codes(const oq_nifti_header *h, const char *path, oq_error *err)
+{
+	if (h->qform_code < 0 || h->qform_code > 5 || h->sform_code < 0 || h->sform_code > 5)
+		return oq_fail(err, OQ_E_INPUT, "E_XFORM_CODE", "%s: qform_code is %d and sform_code is %d, expected 0 to 5", path, h->qform_code, h->sform_code);
+	if (!h->qform_code && !h->sform_code)
+		return oq_fail(err, OQ_E_INPUT, "E_NO_ORIENTATION", "%s: has neither qform nor sform: left and right are unknown", path);
+	return OQ_OK;
+}
+
+oq_status oq_nifti_check_geometry(const oq_nifti_header *h, const char *path, oq_geometry_rule rule, oq_volume *volume, oq_error *err)
+{
+	affine q, s;
+	OQ_TRY(check_codes(h, path, err));
+	double factor = unit_factor(h, volume);
+	const double pixdim[3] = {h->pixdim[1] * factor, h->pixdim[2] * factor, h->pixdim[3] * factor};
+	OQ_TRY(check_spacing(path, "pixdim", pixdim, err));
+	if (h->qform_code)
+		OQ_TRY(qform_affine(h, path, factor, volume, &q, err));
+	if (h->sform_code)
+		OQ_TRY(sform_affine(h, path, factor, volume, &s, err));
+	/* ITK follows a scanner-anatomical sform, and else the qform when there is one; nibabel follows the sform always. */
+	bool use_sform = h->sform_code && (!h->qform_code || h->sform_code == 1 || rule == OQ_GEOMETRY_NIBABEL);
+	double distance = h->qform_code && h->sform_code ? conflict(&q, &s, volume->dims) : 0;
+	if (distance > CONFLICT_MM && rule == OQ_GEOMETRY_STRICT)
+		return oq_fail(err, OQ_E_INPUT, "E_QS_MISMATCH", "%s: qform and sform differ by up to %.1f mm", path, distance);
+	if (distance > CONFLICT_MM)
+		oq_notes_add(&volume->notes, "W_QS_MISMATCH", "qform and sform differ by up to %.1f mm; the %s was followed", distance, use_sform ? "sform" : "qform");
+	memcpy(volume->affine, (use_sform ? &s : &q)->m, sizeof volume->affine);
+	column_norms(use_sform ? &s : &q, volume->spacing_mm);
+	return check_spacing(path, "spacing", volume->spacing_mm, err);
+}

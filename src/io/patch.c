@@ -1,0 +1,164 @@
+/* One seed, one patch: crop, resample, turn, scale, pad, in the order of the reference (docs/preprocessing.md). */
+#include "io/patch.h"
+
+#include "core/mem.h"
+#include "geometry.h"
+#include "resample.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_PATCH 512
+
+oq_status oq_patch_spec_parse(const oq_json *json, const char *where, oq_patch_spec *out, oq_error *err)
+{
+	const char *axes;
+	double hu[2], range[2];
+	*out = (oq_patch_spec){.resample = OQ_RESAMPLE_REFERENCE};
+	OQ_TRY(oq_json_need_string(json, "axes", where, &axes, err));
+	OQ_TRY(oq_json_need_ints(json, "size", where, out->size, 3, err));
+	OQ_TRY(oq_json_need_numbers(json, "spacing_mm", where, out->spacing_mm, 3, err));
+	OQ_TRY(oq_json_need_numbers(json, "hu_range", where, hu, 2, err));
+	OQ_TRY(oq_json_need_numbers(json, "out_range", where, range, 2, err));
+	int seen = 0;
+	for (int i = 0; i < 3 && strlen(axes) == 3; i++) {
+		const char *letter = strchr("RLAPSI", axes[i]);
+		seen |= letter ? 1 << (letter - "RLAPSI") / 2 : 0;
+	}
+	if (seen != 7)
+		return oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: axes is \"%s\", expected one letter each of R/L, A/P, S/I", where, axes);
+	memcpy(out->axes, axes, 4);
+	for (int i = 0; i < 3; i++)
+		if (out->size[i] < 1 || out->size[i] > MAX_PATCH || !(out->spacing_mm[i] >= 0.1 && out->spacing_mm[i] <= 20))
+			return oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: size or spacing_mm of axis %d is out of range (1 to %d voxels, 0.1 to 20 mm)", where, i, MAX_PATCH);
+	if (!(hu[1] > hu[0]) || !(range[1] > range[0]))
+		return oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: hu_range or out_range is empty", where);
+	out->hu_min = (float)hu[0];
+	out->hu_max = (float)hu[1];
+	out->out_min = (float)range[0];
+	out->out_max = (float)range[1];
+	return OQ_OK;
+}
+
+/* World axis (0 R/L, 1 A/P, 2 S/I) and direction of each final axis against R,A,S. */
+static void final_axes(const oq_patch_spec *spec, int world[3], bool flip[3])
+{
+	for (int i = 0; i < 3; i++) {
+		int letter = (int)(strchr("RLAPSI", spec->axes[i]) - "RLAPSI");
+		world[i] = letter / 2;
+		flip[i] = spec->axes[i] == 'L' || spec->axes[i] == 'P' || spec->axes[i] == 'I';
+	}
+}
+
+static bool in_volume(const oq_volume *v, const double ijk[3])
+{
+	for (int i = 0; i < 3; i++)
+		if (!(ijk[i] >= -0.5 && ijk[i] < (double)v->dims[i] - 0.5))
+			return false;
+	return true;
+}
+
+static void locate_seed(const oq_volume *v, const double seed_lps[3], oq_patch_info *info)
+{
+	const double ras[3] = {-seed_lps[0], -seed_lps[1], seed_lps[2]};
+	oq_volume_from_ras(v, ras, info->seed_ijk);
+	info->seed_inside = in_volume(v, info->seed_ijk);
+	info->seed_hu = info->seed_inside ? oq_volume_hu(v, (int64_t)floor(info->seed_ijk[0] + 0.5), (int64_t)floor(info->seed_ijk[1] + 0.5),
+		(int64_t)floor(info->seed_ijk[2] + 0.5)) : NAN;
+}
+
+/* Crop range on R,A,S axes around the truncated centre. */
+static bool crop_range(const oq_patch_spec *spec, const oq_target_grid *target, const double seed_lps[3], oq_patch_info *info)
+{
+	const double ras[3] = {-seed_lps[0], -seed_lps[1], seed_lps[2]};
+	int world[3];
+	bool flip[3], good = true;
+	final_axes(spec, world, flip);
+	for (int i = 0; i < 3; i++) {
+		int64_t size = spec->size[i];
+		int axis = world[i];
+		double centre = ras[axis] * (1 / target->spacing[axis]) + -target->origin[axis] / target->spacing[axis];
+		if (!(fabs(centre) < 1e9))
+			return false;
+		info->grid[axis] = target->size[axis];
+		info->center[axis] = (int64_t)centre; /* towards zero, as the reference's int() does */
+		info->low[axis] = info->center[axis] - size / 2 > 0 ? info->center[axis] - size / 2 : 0;
+		info->high[axis] = info->center[axis] + size / 2 < target->size[axis] ? info->center[axis] + size / 2 : target->size[axis];
+		good &= info->low[axis] < info->high[axis];
+	}
+	return good;
+}
+
+/* How far the seed lies outside, and whether other readings of the numbers would put it inside: never applied, only told. */
+static oq_status refuse_outside(const oq_volume *v, const double seed[3], const oq_patch_info *info, oq_error *err)
+{
+	double distance = 0, ijk[3];
+	for (int i = 0; i < 3; i++) {
+		double over = fmax(-0.5 - info->seed_ijk[i], info->seed_ijk[i] - ((double)v->dims[i] - 0.5));
+		distance += over > 0 ? over * over * v->spacing_mm[i] * v->spacing_mm[i] : 0;
+	}
+	oq_volume_from_ras(v, seed, ijk);
+	const char *hint = in_volume(v, ijk) ? "; it would be inside if the coordinates were RAS" : in_volume(v, seed) ? "; it would be inside if the coordinates were voxel indices" : "";
+	return oq_fail(err, OQ_E_INPUT, "E_SEED_OUTSIDE", "seed (%g, %g, %g) LPS mm: lies %.1f mm outside the scan, too far for a patch%s", seed[0], seed[1],
+		seed[2], sqrt(distance), hint);
+}
+
+/* crop[R][A][S] -> out in final axes, scaled and clipped; the padding keeps the 0 that `out` was filled with. */
+static void turn_and_scale(const oq_patch_spec *spec, const float *crop, oq_patch_info *info, float *out)
+{
+	int world[3];
+	bool flip[3];
+	int64_t n[3], stride[3], start = 0, ras[3];
+	final_axes(spec, world, flip);
+	for (int axis = 0; axis < 3; axis++)
+		ras[axis] = info->high[axis] - info->low[axis];
+	const int64_t step[3] = {ras[1] * ras[2], ras[2], 1};
+	for (int i = 0; i < 3; i++) {
+		n[i] = ras[world[i]];
+		stride[i] = flip[i] ? -step[world[i]] : step[world[i]];
+		start += flip[i] ? step[world[i]] * (n[i] - 1) : 0;
+		info->pad_before[i] = (spec->size[i] - n[i]) / 2;
+		info->pad_after[i] = spec->size[i] - n[i] - info->pad_before[i];
+	}
+	float range = spec->hu_max - spec->hu_min, span = spec->out_max - spec->out_min;
+	for (int64_t a = 0; a < n[0]; a++)
+		for (int64_t b = 0; b < n[1]; b++) {
+			const float *in = crop + start + a * stride[0] + b * stride[1];
+			float *y = out + ((a + info->pad_before[0]) * spec->size[1] + b + info->pad_before[1]) * spec->size[2] + info->pad_before[2];
+			for (int64_t c = 0; c < n[2]; c++) {
+				float t = (in[c * stride[2]] - spec->hu_min) / range * span + spec->out_min;
+				y[c] = t < spec->out_min ? spec->out_min : t > spec->out_max ? spec->out_max : t;
+			}
+		}
+}
+
+oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], float *out, oq_patch_info *info, oq_error *err)
+{
+	oq_patch_info own;
+	info = info ? info : &own;
+	*info = (oq_patch_info){0};
+	for (int i = 0; i < 3; i++)
+		if (!isfinite(seed_lps_mm[i]))
+			return oq_fail(err, OQ_E_INPUT, "E_COORD", "seed: coordinate %d is %g, expected a finite number of millimetres", i, seed_lps_mm[i]);
+	oq_lps_grid lps;
+	oq_target_grid target;
+	oq_lps_grid_of(volume, &lps);
+	oq_target_grid_of(&lps, spec, &target);
+	locate_seed(volume, seed_lps_mm, info);
+	if (!crop_range(spec, &target, seed_lps_mm, info))
+		return refuse_outside(volume, seed_lps_mm, info, err);
+	size_t voxels = (size_t)(spec->size[0] * spec->size[1] * spec->size[2]);
+	float *crop = oq_alloc(voxels * sizeof *crop);
+	if (!crop)
+		return oq_fail_memory(err, "patch", voxels * sizeof *crop);
+	int64_t inside = 0;
+	oq_status status = oq_resample_region(volume, &lps, &target, info->low, info->high, crop, &inside, err);
+	if (status == OQ_OK) {
+		memset(out, 0, voxels * sizeof *out);
+		turn_and_scale(spec, crop, info, out);
+		info->padding_fraction = 1 - (double)inside / (double)voxels;
+	}
+	oq_free(crop);
+	return status;
+}

@@ -1,0 +1,20 @@
+/* Bytes of a scan file in order, plain or gzip (told apart by content; several gzip members follow each other as one stream).
+ * Truncated or damaged data is an error, never zeros. */
+#ifndef OQ_IO_STREAM_H
+#define OQ_IO_STREAM_H
+
+#include "core/error.h"
+
+typedef struct oq_stream oq_stream;
+
+oq_status oq_stream_open(const char *path, oq_stream **out, oq_error *err);
+void oq_stream_close(oq_stream *stream);
+bool oq_stream_is_gzip(const oq_stream *stream);
+/* The most bytes that can come out: the file's size, or what gzip could expand it to. */
+uint64_t oq_stream_capacity(const oq_stream *stream);
+/* Up to `bytes`; *got is less only at the end of the stream. */
+oq_status oq_stream_read(oq_stream *stream, void *buffer, size_t bytes, size_t *got, oq_error *err);
+/* True when bytes that belong to no gzip member follow the last one. */
+bool oq_stream_has_garbage(const oq_stream *stream);
+
+#endif

@@ -1,0 +1,270 @@
+/* Reading scans: header first, sizes before memory, then the voxels, then one look at their values. */
+#include "io/volume.h"
+
+#include "core/mem.h"
+#include "nifti_header.h"
+#include "stream.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_MAX ((size_t)8 << 30)
+#define HU_LIMIT 1e6 /* far beyond any scanner's scale, even padded and extended ones */
+
+typedef struct loader {
+	const char *path;
+	const oq_volume_options *options;
+	oq_stream *header_stream, *voxel_stream; /* the same for a single file */
+	oq_nifti_header header;
+	oq_volume *volume;
+	size_t bytes;
+	uint64_t consumed; /* of the voxel stream */
+	oq_error *err;
+} loader;
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+	return n >= m && !strcmp(text + n - m, end);
+}
+
+static oq_status read_header(loader *l)
+{
+	unsigned char bytes[OQ_NIFTI2_BYTES];
+	size_t got, more = 0;
+	OQ_TRY(oq_stream_read(l->header_stream, bytes, OQ_NIFTI1_BYTES, &got, l->err));
+	/* The first field says whether the longer header follows. */
+	bool longer = got == OQ_NIFTI1_BYTES && (!memcmp(bytes, "\x1c\x02\0\0", 4) || !memcmp(bytes, "\0\0\x02\x1c", 4));
+	if (longer)
+		OQ_TRY(oq_stream_read(l->header_stream, bytes + got, OQ_NIFTI2_BYTES - got, &more, l->err));
+	l->consumed = got + more;
+	OQ_TRY(oq_nifti_header_parse(bytes, got + more, l->path, &l->header, l->err));
+	if (ends_with(l->path, ".gz") != oq_stream_is_gzip(l->header_stream))
+		oq_notes_add(&l->volume->notes, "W_NAME", "is %s although its name says otherwise", oq_stream_is_gzip(l->header_stream) ? "gzip" : "not gzip");
+	return OQ_OK;
+}
+
+/* NAME.hdr -> NAME.img, or the same with .gz */
+static oq_status open_pair(loader *l)
+{
+	char *path = oq_strdup(l->path);
+	if (!path)
+		return oq_fail_memory(l->err, l->path, strlen(l->path));
+	size_t n = strlen(path), tail = ends_with(path, ".hdr.gz") ? 7 : ends_with(path, ".hdr") ? 4 : 0;
+	oq_status status;
+	if (!tail) {
+		status = oq_fail(l->err, OQ_E_INPUT, "E_MAGIC", "%s: has the magic of a .hdr/.img pair, expected a file that holds its own voxels", l->path);
+	} else {
+		memcpy(path + n - tail, ".img", 4);
+		oq_error reason;
+		status = oq_stream_open(path, &l->voxel_stream, &reason);
+		if (status != OQ_OK)
+			status = oq_fail(l->err, OQ_E_INPUT, "E_PAIR", "%s: its voxels cannot be read: %.600s", l->path, reason.message);
+		l->consumed = 0;
+	}
+	oq_free(path);
+	return status;
+}
+
+/* An announced extension that is not there or damaged does not touch the voxels; it is told and skipped. */
+static void note_extension(loader *l, const unsigned char *gap, size_t bytes)
+{
+	if (bytes < 4 || !gap[0])
+		return;
+	uint32_t size = 0;
+	for (size_t i = 0; i < 4 && bytes >= 8; i++)
+		size |= (uint32_t)gap[4 + (l->header.swapped ? 3 - i : i)] << 8 * i;
+	if (bytes < 12 || size < 8 || size % 16 || size > bytes - 4)
+		oq_notes_add(&l->volume->notes, "W_EXTENSION", "its header extension is missing or damaged; it was skipped");
+}
+
+static oq_status skip_to_voxels(loader *l, uint64_t offset)
+{
+	unsigned char gap[65536];
+	bool first = true;
+	while (l->consumed < offset) {
+		size_t want = offset - l->consumed < sizeof gap ? (size_t)(offset - l->consumed) : sizeof gap, got;
+		OQ_TRY(oq_stream_read(l->voxel_stream, gap, want, &got, l->err));
+		if (got < want)
+			return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: ends before its voxels begin at byte %llu", l->path, (unsigned long long)offset);
+		if (first && !l->header.pair)
+			note_extension(l, gap, got);
+		first = false;
+		l->consumed += got;
+	}
+	return OQ_OK;
+}
+
+static void swap_bytes(unsigned char *bytes, size_t count, size_t item)
+{
+	for (size_t i = 0; i < count; i += item)
+		for (size_t k = 0; k < item / 2; k++) {
+			unsigned char t = bytes[i + k];
+			bytes[i + k] = bytes[i + item - 1 - k];
+			bytes[i + item - 1 - k] = t;
+		}
+}
+
+static oq_status read_voxels(loader *l)
+{
+	size_t got, extra;
+	unsigned char after;
+	l->volume->voxels = oq_alloc_aligned(l->bytes);
+	if (!l->volume->voxels)
+		return oq_fail_memory(l->err, l->path, l->bytes);
+	OQ_TRY(oq_stream_read(l->voxel_stream, l->volume->voxels, l->bytes, &got, l->err));
+	if (got < l->bytes)
+		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: holds %zu bytes of voxels, its header declares %zu", l->path, got, l->bytes);
+	/* Reading on makes gzip check its checksum and length. */
+	OQ_TRY(oq_stream_read(l->voxel_stream, &after, 1, &extra, l->err));
+	if (extra || oq_stream_has_garbage(l->voxel_stream))
+		oq_notes_add(&l->volume->notes, "W_TRAILING", "bytes follow its voxels; they were ignored");
+	if (l->header.swapped)
+		swap_bytes(l->volume->voxels, l->bytes, oq_dtype_size(l->volume->dtype));
+	return OQ_OK;
+}
+
+/* Declared size against what the file can hold, before a byte of it is allocated. */
+static oq_status check_size(const loader *l, uint64_t offset)
+{
+	uint64_t capacity = oq_stream_capacity(l->voxel_stream);
+	size_t most = l->options && l->options->max_bytes ? l->options->max_bytes : DEFAULT_MAX;
+	if (offset > capacity || l->bytes > capacity - offset)
+		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: declares %zu bytes of voxels from byte %llu on, the file can hold %llu", l->path, l->bytes,
+			(unsigned long long)offset, (unsigned long long)capacity);
+	if (l->bytes > most)
+		return oq_fail(l->err, OQ_E_RESOURCE, "E_MEMORY", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, l->bytes, most);
+	return OQ_OK;
+}
+
+#define LOOK 65536 /* voxels looked at together */
+
+typedef struct look {
+	float low, high;
+	int64_t bad; /* not finite */
+} look;
+
+static look look_at(const oq_volume *v, size_t first, size_t count)
+{
+	float values[4096];
+	look l = {INFINITY, -INFINITY, 0};
+	const unsigned char *voxels = v->voxels;
+	for (size_t at = 0; at < count; at += 4096) {
+		size_t some = count - at < 4096 ? count - at : 4096;
+		oq_dtype_to_f32(v->dtype, voxels + (first + at) * oq_dtype_size(v->dtype), some, values);
+		for (size_t i = 0; i < some; i++) {
+			float x = values[i];
+			l.low = x < l.low ? x : l.low;
+			l.high = x > l.high ? x : l.high;
+			l.bad += !(x - x == 0.0f);
+		}
+	}
+	return l;
+}
+
+/* Range and finiteness of the raw values, in blocks so that threads share the work. */
+static look look_at_all(const oq_volume *v)
+{
+	size_t count = (size_t)(v->dims[0] * v->dims[1] * v->dims[2]);
+	float low = INFINITY, high = -INFINITY;
+	int64_t bad = 0;
+#pragma omp parallel for reduction(min : low) reduction(max : high) reduction(+ : bad)
+	for (size_t at = 0; at < count; at += LOOK) {
+		look some = look_at(v, at, count - at < LOOK ? count - at : LOOK);
+		low = some.low < low ? some.low : low;
+		high = some.high > high ? some.high : high;
+		bad += some.bad;
+	}
+	return (look){low, high, bad};
+}
+
+static oq_status check_values(loader *l)
+{
+	oq_volume *v = l->volume;
+	look raw = look_at_all(v);
+	if (raw.bad)
+		return oq_fail(l->err, OQ_E_INPUT, "E_NONFINITE", "%s: %lld voxels are NaN or infinite, expected HU everywhere", l->path, (long long)raw.bad);
+	double a = (double)raw.low * v->slope + v->inter, b = (double)raw.high * v->slope + v->inter;
+	v->hu_min = (float)fmin(a, b);
+	v->hu_max = (float)fmax(a, b);
+	if (!(fabs(a) <= HU_LIMIT && fabs(b) <= HU_LIMIT))
+		return oq_fail(l->err, OQ_E_INPUT, "E_HU_RANGE", "%s: values reach from %g to %g, expected HU", l->path, fmin(a, b), fmax(a, b));
+	if (v->hu_min == v->hu_max)
+		oq_notes_add(&v->notes, "W_CONSTANT", "every voxel is %g HU", (double)v->hu_min);
+	else if (v->hu_min >= 0 && v->hu_max <= 255)
+		oq_notes_add(&v->notes, "W_HU_RANGE", "values reach from %g to %g: looks windowed, not HU", (double)v->hu_min, (double)v->hu_max);
+	else if (v->hu_min >= 0)
+		oq_notes_add(&v->notes, "W_HU_RANGE", "no value below 0: is the HU offset missing?");
+	return OQ_OK;
+}
+
+static oq_status load(loader *l)
+{
+	uint64_t offset;
+	OQ_TRY(oq_stream_open(l->path, &l->header_stream, l->err));
+	OQ_TRY(read_header(l));
+	OQ_TRY(oq_nifti_check_image(&l->header, l->path, l->volume, &l->bytes, l->err));
+	OQ_TRY(oq_nifti_check_offset(&l->header, l->path, l->volume, &offset, l->err));
+	OQ_TRY(oq_nifti_check_geometry(&l->header, l->path, l->options ? l->options->geometry : OQ_GEOMETRY_ITK, l->volume, l->err));
+	if (l->header.pair)
+		OQ_TRY(open_pair(l));
+	else
+		l->voxel_stream = l->header_stream;
+	OQ_TRY(check_size(l, offset));
+	OQ_TRY(skip_to_voxels(l, offset));
+	OQ_TRY(read_voxels(l));
+	return check_values(l);
+}
+
+oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err)
+{
+	loader l = {.path = path, .options = options, .volume = oq_calloc(1, sizeof *l.volume), .err = err};
+	if (!l.volume)
+		return oq_fail_memory(err, path, sizeof *l.volume);
+	oq_status status = load(&l);
+	if (l.voxel_stream != l.header_stream)
+		oq_stream_close(l.voxel_stream);
+	oq_stream_close(l.header_stream);
+	if (status == OQ_OK)
+		*out = l.volume;
+	else
+		oq_volume_free(l.volume);
+	return status;
+}
+
+void oq_volume_free(oq_volume *volume)
+{
+	if (!volume)
+		return;
+	oq_free_aligned(volume->voxels);
+	oq_notes_free(&volume->notes);
+	oq_free(volume);
+}
+
+void oq_volume_to_ras(const oq_volume *v, const double ijk[3], double ras[3])
+{
+	for (int i = 0; i < 3; i++)
+		ras[i] = v->affine[i][0] * ijk[0] + v->affine[i][1] * ijk[1] + v->affine[i][2] * ijk[2] + v->affine[i][3];
+}
+
+void oq_volume_from_ras(const oq_volume *v, const double ras[3], double ijk[3])
+{
+	/* Cramer's rule; the affine was checked to be regular. */
+	const double(*m)[4] = v->affine;
+	double b[3] = {ras[0] - m[0][3], ras[1] - m[1][3], ras[2] - m[2][3]}, c[3][3];
+	for (int i = 0; i < 3; i++)
+		for (int k = 0; k < 3; k++)
+			c[i][k] = m[(i + 1) % 3][(k + 1) % 3] * m[(i + 2) % 3][(k + 2) % 3] - m[(i + 1) % 3][(k + 2) % 3] * m[(i + 2) % 3][(k + 1) % 3];
+	double determinant = m[0][0] * c[0][0] + m[0][1] * c[0][1] + m[0][2] * c[0][2];
+	for (int k = 0; k < 3; k++)
+		ijk[k] = (c[0][k] * b[0] + c[1][k] * b[1] + c[2][k] * b[2]) / determinant;
+}
+
+float oq_volume_hu(const oq_volume *v, int64_t i, int64_t j, int64_t k)
+{
+	float raw;
+	size_t item = oq_dtype_size(v->dtype), at = (size_t)((k * v->dims[1] + j) * v->dims[0] + i);
+	oq_dtype_to_f32(v->dtype, (const unsigned char *)v->voxels + at * item, 1, &raw);
+	return (float)((double)raw * v->slope + v->inter);
+}
