@@ -1,0 +1,48 @@
+# See CMakeLists.txt beside this file.
+function(run)
+	execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE errors)
+	if(NOT code EQUAL 0)
+		message(FATAL_ERROR "exit code ${code} from: ${ARGN}\n${output}${errors}")
+	endif()
+	set(OUTPUT "${output}" PARENT_SCOPE)
+endfunction()
+
+function(run_example program)
+	run(${program} ${PACKAGE} ${SCAN} 3.7 -158.2 266.9)
+	message("${program}:\n${OUTPUT}")
+	if(NOT OUTPUT MATCHES "embedding of 512 values")
+		message(FATAL_ERROR "${program}: printed no embedding of 512 values")
+	endif()
+	if(DEFINED FIRST_OUTPUT AND NOT OUTPUT STREQUAL FIRST_OUTPUT)
+		message(FATAL_ERROR "${program}: printed something else than the first program:\n${FIRST_OUTPUT}")
+	endif()
+	set(FIRST_OUTPUT "${OUTPUT}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)
+# An installed tree must survive a move, as when it is built here and copied to the machine that uses it.
+file(RENAME ${WORK}/installed ${WORK}/moved)
+set(PREFIX ${WORK}/moved)
+
+run(${PREFIX}/bin/oncoquant --version)
+set(PACKAGE ${WORK}/ct-fm-synth.oq)
+run(${PREFIX}/bin/oncoquant convert --quiet --model ct-fm --synthetic 1 -o ${PACKAGE})
+
+foreach(kind shared static)
+	run(${CMAKE_COMMAND} -S ${SOURCE}/examples -B ${WORK}/${kind} -DCMAKE_PREFIX_PATH=${PREFIX} -DCMAKE_C_COMPILER=${CC}
+		-DONCOQUANT_KIND=${kind})
+	run(${CMAKE_COMMAND} --build ${WORK}/${kind})
+	run_example(${WORK}/${kind}/embed_one)
+endforeach()
+
+if(PKG_CONFIG)
+	set(ENV{PKG_CONFIG_PATH} ${PREFIX}/${LIBDIR}/pkgconfig)
+	run(${PKG_CONFIG} --cflags --libs oncoquant)
+	string(STRIP "${OUTPUT}" flags)
+	separate_arguments(flags UNIX_COMMAND "${flags}")
+	run(${CC} ${SOURCE}/examples/embed_one.c -o ${WORK}/embed_one_pc ${flags} -lm -Wl,-rpath,${PREFIX}/${LIBDIR})
+	run_example(${WORK}/embed_one_pc)
+endif()
+file(REMOVE_RECURSE ${WORK})
