@@ -21,8 +21,9 @@ static int oq_checks_failed, oq_checks_made;
 
 #define OQ_REQUIRE(cond)                                                                              \
 	do {                                                                                          \
+		int oq_before_ = oq_checks_failed;                                                    \
 		OQ_CHECK(cond);                                                                       \
-		if (!(cond))                                                                          \
+		if (oq_checks_failed != oq_before_)                                                   \
 			exit(1);                                                                      \
 	} while (0)
 
