@@ -45,6 +45,117 @@ typedef struct oq_error {
 	char message[1024];
 } oq_error;
 
+/* ---- 1. About ------------------------------------------------------------------------------------------------------ */
+
+/* "0.1.0" */
+OQ_API const char *oq_version(void);
+/* "ok", "usage", "some rows failed", ... */
+OQ_API const char *oq_status_name(oq_status status);
+/* JSON text about this build and processor: versions, instruction sets, threads granted. Free with oq_string_free. */
+OQ_API oq_status oq_about_json(char **json, oq_error *err);
+OQ_API void oq_string_free(char *text);
+
+/* ---- 2. Packages --------------------------------------------------------------------------------------------------- */
+
+/* The built-in recipes as a JSON array: name, title, family, embedding, preprocessing, checkpoint, licences, paper. */
+OQ_API oq_status oq_recipes_json(char **json, oq_error *err);
+
+typedef struct oq_convert_options {
+	const char *model;      /* name of a built-in recipe, or path of a recipe */
+	const char *checkpoint; /* official file (.pt, .pth, .torch, .safetensors), or NULL for synthetic weights */
+	uint64_t seed;          /* of synthetic weights; ignored with a checkpoint */
+	const char *output;     /* package directory; an older package there is replaced, anything else refused */
+} oq_convert_options;
+/* Writes a package. Nothing in a checkpoint is ever executed. OQ_E_MODEL names missing, extra and misshaped tensors. */
+OQ_API oq_status oq_convert(const oq_convert_options *options, oq_error *err);
+
+/* ---- 3. Models and sessions ---------------------------------------------------------------------------------------- */
+
+typedef struct oq_model oq_model;     /* immutable; may be shared by threads */
+typedef struct oq_session oq_session; /* one thread at a time; runs many patches in parallel inside */
+
+typedef struct oq_model_options {
+	int threads_per_patch; /* 0 or 1: each patch in one thread, patches in parallel; more: these threads share every patch */
+} oq_model_options;
+
+/* Reads, checks (every tensor's hash), folds, packs and plans. `options` may be NULL. */
+OQ_API oq_status oq_model_open(const char *package, const oq_model_options *options, oq_model **out, oq_error *err);
+OQ_API void oq_model_close(oq_model *model);
+/* JSON text: name, preprocessing, graph summary, provenance, memory, SHA-256 of the package, oneDNN and instruction set. */
+OQ_API oq_status oq_model_json(const oq_model *model, char **json, oq_error *err);
+OQ_API int64_t oq_model_embedding_size(const oq_model *model);
+/* [C,D,H,W] of one patch. */
+OQ_API void oq_model_patch_shape(const oq_model *model, int64_t shape[4]);
+
+/* `lanes`: patches computed at the same time, at least 1. */
+OQ_API oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq_error *err);
+OQ_API void oq_session_close(oq_session *session);
+/* patches [count][C][D][H][W] -> embeddings [count][embedding size], float32. The same patch gives the same bits in any
+ * session, lane, order and number of threads. */
+OQ_API oq_status oq_session_run(oq_session *session, const float *patches, int64_t count, float *embeddings, oq_error *err);
+/* Times every step of the plan from now on (on) or not. */
+OQ_API void oq_session_profile(oq_session *session, bool on);
+/* JSON array of the plan's steps: name, op, implementation, precision, ms (mean, while profiled), gflop, bytes. */
+OQ_API oq_status oq_session_steps_json(const oq_session *session, char **json, oq_error *err);
+
+/* ---- 4. Scans ------------------------------------------------------------------------------------------------------ */
+
+typedef struct oq_scan oq_scan; /* immutable; may be shared by threads */
+
+typedef enum oq_geometry { OQ_GEOMETRY_AS_ITK = 0, OQ_GEOMETRY_AS_NIBABEL = 1, OQ_GEOMETRY_AS_STRICT = 2 } oq_geometry;
+typedef enum oq_resampling { OQ_RESAMPLING_REFERENCE = 0, OQ_RESAMPLING_EXACT = 1 } oq_resampling;
+
+typedef struct oq_scan_options {
+	oq_geometry geometry; /* which of two conflicting transforms of a NIfTI header to follow; strict refuses */
+} oq_scan_options;
+
+/* NIfTI-1 and -2: .nii, .nii.gz, .hdr/.img. OQ_E_INPUT with a reason code (docs/formats.md). */
+OQ_API oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err);
+OQ_API void oq_scan_close(oq_scan *scan);
+/* JSON text: size, spacing, orientation, type, HU range, warnings; with a seed also where it lands. `seed_lps_mm` may be NULL. */
+OQ_API oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **json, oq_error *err);
+
+typedef struct oq_patch_report {
+	double padding_fraction; /* share of voxels outside the scan */
+	double seed_hu;          /* HU at the seed; NaN when it lies outside */
+	int64_t grid_index[3];   /* of the seed in the resampled grid, R,A,S */
+} oq_patch_report;
+/* The model's patch around a seed (LPS+ mm) into `patch` [C][D][H][W]. `report` may be NULL. */
+OQ_API oq_status oq_scan_patch(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, float *patch,
+	oq_patch_report *report, oq_error *err);
+/* Axial, coronal and sagittal plane through a seed with a box of `box_mm` around it, as PNG. */
+OQ_API oq_status oq_scan_png(const oq_scan *scan, const double seed_lps_mm[3], const double box_mm[3], const char *path, oq_error *err);
+
+/* ---- 5. Cohorts ---------------------------------------------------------------------------------------------------- */
+
+typedef struct oq_job {
+	const char *manifest;         /* CSV: image_path, coordX, coordY, coordZ (LPS mm) and any other columns; or NULL */
+	const char *patches;          /* .npy [N,1,D,H,W] or [N,D,H,W] float; or NULL */
+	const char *const *packages;  /* one or several */
+	const char *const *outputs;   /* a .npy path for each package; its .csv and .json are written beside it */
+	int package_count;
+	int threads;                  /* 0 = processors granted */
+	oq_resampling resampling;
+	oq_geometry geometry;
+	void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL; called from one thread at a time */
+	void *context;
+	const volatile int *cancel;   /* may be NULL; a value other than 0 ends the job, nothing is written */
+} oq_job;
+
+typedef struct oq_job_summary {
+	int64_t rows, failed;
+	char first_failure[512]; /* "row 3 (line 5): ..." */
+	double seconds;
+} oq_job_summary;
+
+/* Embeddings of every row, in row order: OUTPUT.npy [rows, embedding size] float32 (rows that failed are NaN), OUTPUT.csv
+ * (every input column, then status, code, message, warnings, padding_fraction, seed_hu) and OUTPUT.json (provenance). Each scan
+ * is decoded once for all its rows and all packages. OQ_E_SOME_ROWS when some rows failed, OQ_E_INPUT when all did (then no
+ * output is written). `summary` may be NULL. */
+OQ_API oq_status oq_embed(const oq_job *job, oq_job_summary *summary, oq_error *err);
+/* The patches themselves, [rows,1,D,H,W], with the same companions. Needs a manifest. */
+OQ_API oq_status oq_extract(const oq_job *job, oq_job_summary *summary, oq_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,37 @@
+/* What the files of the public API share. */
+#ifndef OQ_API_INTERNAL_H
+#define OQ_API_INTERNAL_H
+
+#include "core/cpu.h"
+#include "core/package.h"
+#include "io/patch.h"
+#include "nn/nn.h"
+
+#include <oncoquant.h>
+
+struct oq_model {
+	oq_package *package;
+	oq_nn_model *nn;
+	oq_patch_spec spec;
+	int threads_per_patch;
+	double open_seconds;
+};
+
+struct oq_session {
+	const oq_model *model;
+	int lanes;
+	oq_nn_session **nn; /* one per lane */
+};
+
+struct oq_scan {
+	oq_volume *volume;
+};
+
+/* The document as text for the caller; frees it in every case. */
+oq_status oq_finish_json(oq_json *json, bool good, char **text, oq_error *err);
+/* name, version, build, processor, oneDNN: what every record of a run carries. */
+bool oq_add_environment(oq_json *object, int threads);
+bool oq_add_spec(oq_json *object, const char *key, const oq_patch_spec *spec);
+const char *oq_resampling_name(oq_resampling resampling);
+
+#endif

@@ -1,0 +1,59 @@
+/* A cohort run: rows, their scans, what became of each row, and the files that are written. */
+#ifndef OQ_API_JOB_H
+#define OQ_API_JOB_H
+
+#include "internal.h"
+
+#include "core/file.h"
+#include "io/npy.h"
+#include "io/table.h"
+
+/* What became of a row. A row without a message is fine. */
+typedef struct oq_row {
+	int scan;            /* index of its scan; -1 when the row could not be read */
+	double seed[3];      /* LPS mm */
+	char code[32];
+	char *message;       /* why it failed */
+	char *warnings;      /* codes of its scan's warnings, separated by spaces */
+	double padding_fraction, seed_hu;
+} oq_row;
+
+typedef struct oq_rows {
+	oq_table *table;     /* NULL with ready patches */
+	oq_row *rows;
+	int64_t count, failed;
+	char **scans;        /* resolved paths */
+	int scan_count;
+	int64_t *order;      /* rows by scan, then by row */
+} oq_rows;
+
+/* Manifest: header and sizes are checked, a bad row fails alone. */
+oq_status oq_rows_read(const char *manifest, oq_rows *rows, oq_error *err);
+/* `count` rows without a manifest. */
+oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err);
+void oq_rows_free(oq_rows *rows);
+void oq_row_fail(oq_rows *rows, int64_t index, const oq_error *err);
+
+/* One .npy that is filled row by row in any order. */
+typedef struct oq_output {
+	const char *path;
+	oq_outfile *file;
+	size_t header_bytes, row_floats;
+} oq_output;
+oq_status oq_output_open(oq_output *output, const char *path, const int64_t *shape, int rank, oq_error *err);
+oq_status oq_output_row(oq_output *output, int64_t row, const float *values, oq_error *err);
+
+/* OUTPUT.npy -> OUTPUT.csv and OUTPUT.json. */
+typedef struct oq_sidecar {
+	const oq_rows *rows;
+	const oq_job *job;
+	const oq_model *model; /* NULL for none */
+	const char *kind;      /* "embeddings" or "patches" */
+	const char *output;
+	const int64_t *shape;
+	int rank, threads;
+	double seconds;
+} oq_sidecar;
+oq_status oq_sidecar_write(const oq_sidecar *sidecar, oq_error *err);
+
+#endif

@@ -1,0 +1,207 @@
+/* Models and sessions. */
+#include "internal.h"
+
+#include "core/mem.h"
+
+#include <string.h>
+#include <time.h>
+
+static double now_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The graph and the preprocessing must speak of the same patch, the graph and "embedding" of the same vector. */
+static oq_status check_shapes(const oq_model *model, oq_error *err)
+{
+	const char *where = oq_package_path(model->package);
+	const oq_json *embedding;
+	int64_t size, shape[OQ_MAX_RANK];
+	OQ_TRY(oq_json_need_object(oq_package_json(model->package), "embedding", where, &embedding, err));
+	OQ_TRY(oq_json_need_int(embedding, "size", "embedding", &size, err));
+	if (size != (int64_t)oq_nn_model_output_count(model->nn))
+		return oq_fail(err, OQ_E_MODEL, "E_GRAPH", "%s: embedding.size is %lld, the graph makes %zu", where, (long long)size,
+			oq_nn_model_output_count(model->nn));
+	oq_nn_model_input_shape(model->nn, shape);
+	if (shape[0] != 1 || memcmp(shape + 1, model->spec.size, sizeof model->spec.size))
+		return oq_fail(err, OQ_E_MODEL, "E_GRAPH", "%s: preprocessing.size is not the size of the graph's input", where);
+	return OQ_OK;
+}
+
+static oq_status open_model(oq_model *model, const char *package, oq_error *err)
+{
+	const oq_json *preprocessing;
+	const oq_nn_options options = {.threads_per_patch = model->threads_per_patch};
+	OQ_TRY(oq_package_open(package, &model->package, err));
+	OQ_TRY(oq_json_need_object(oq_package_json(model->package), "preprocessing", package, &preprocessing, err));
+	OQ_TRY(oq_patch_spec_parse(preprocessing, package, &model->spec, err));
+	OQ_TRY(oq_nn_model_open(model->package, &options, &model->nn, err));
+	return check_shapes(model, err);
+}
+
+oq_status oq_model_open(const char *package, const oq_model_options *options, oq_model **out, oq_error *err)
+{
+	oq_model *model = oq_calloc(1, sizeof *model);
+	if (!model)
+		return oq_fail_memory(err, package, sizeof *model);
+	double start = now_seconds();
+	model->threads_per_patch = options && options->threads_per_patch > 1 ? options->threads_per_patch : 1;
+	oq_status status = open_model(model, package, err);
+	model->open_seconds = now_seconds() - start;
+	if (status == OQ_OK)
+		*out = model;
+	else
+		oq_model_close(model);
+	return status;
+}
+
+void oq_model_close(oq_model *model)
+{
+	if (!model)
+		return;
+	oq_nn_model_close(model->nn);
+	oq_package_close(model->package);
+	oq_free(model);
+}
+
+int64_t oq_model_embedding_size(const oq_model *model)
+{
+	return (int64_t)oq_nn_model_output_count(model->nn);
+}
+
+void oq_model_patch_shape(const oq_model *model, int64_t shape[4])
+{
+	int64_t all[OQ_MAX_RANK];
+	oq_nn_model_input_shape(model->nn, all);
+	memcpy(shape, all, 4 * sizeof *shape);
+}
+
+/* How many nodes of each op the graph has. */
+static bool add_op_counts(oq_json *root, const oq_json *graph)
+{
+	oq_json *counts = oq_json_add_object(root, "ops");
+	const oq_json *nodes = oq_json_get(graph, "nodes");
+	bool good = counts != NULL;
+	for (const oq_json *node = oq_json_first(nodes); node && good; node = oq_json_next(node)) {
+		const char *op = oq_json_string(oq_json_get(node, "op"));
+		if (oq_json_get(counts, op))
+			continue;
+		int64_t count = 0;
+		for (const oq_json *other = node; other; other = oq_json_next(other))
+			count += !strcmp(oq_json_string(oq_json_get(other, "op")), op);
+		good = oq_json_add_int(counts, op, count);
+	}
+	return good;
+}
+
+oq_status oq_model_json(const oq_model *model, char **json, oq_error *err)
+{
+	static const char *const copied[] = {"model", "preprocessing", "embedding", "provenance"};
+	const oq_json *document = oq_package_json(model->package);
+	oq_json *root = oq_json_object();
+	bool good = oq_json_add_string(root, "package_sha256", oq_package_sha256(model->package));
+	for (size_t i = 0; i < sizeof copied / sizeof *copied && good; i++)
+		if (oq_json_get(document, copied[i]))
+			good = oq_json_add(root, copied[i], oq_json_copy(oq_json_get(document, copied[i])));
+	double parameters = 0;
+	const oq_safetensors *weights = oq_package_weights(model->package);
+	for (int i = 0; i < oq_safetensors_count(weights); i++)
+		parameters += (double)oq_safetensors_at(weights, i)->count;
+	good = good && oq_json_add_int(root, "nodes", oq_json_count(oq_json_get(oq_json_get(document, "graph"), "nodes")))
+		&& add_op_counts(root, oq_json_get(document, "graph")) && oq_json_add_int(root, "tensors", oq_safetensors_count(weights))
+		&& oq_json_add_number(root, "parameters", parameters) && oq_json_add_int(root, "steps", oq_nn_model_steps(model->nn))
+		&& oq_json_add_number(root, "weight_bytes", (double)oq_nn_model_weight_bytes(model->nn))
+		&& oq_json_add_number(root, "session_bytes", (double)oq_nn_model_session_bytes(model->nn))
+		&& oq_json_add_number(root, "open_seconds", model->open_seconds) && oq_add_environment(root, model->threads_per_patch);
+	return oq_finish_json(root, good, json, err);
+}
+
+oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq_error *err)
+{
+	if (lanes < 1 || lanes > 4096)
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "session: %d lanes were asked for, expected 1 to 4096", lanes);
+	oq_session *session = oq_calloc(1, sizeof *session);
+	if (session)
+		session->nn = oq_calloc((size_t)lanes, sizeof(oq_nn_session *));
+	oq_status status = session && session->nn ? OQ_OK : oq_fail_memory(err, "session", sizeof *session);
+	if (session)
+		session->model = model;
+	for (int i = 0; i < lanes && status == OQ_OK; i++) {
+		status = oq_nn_session_open(model->nn, &session->nn[i], err);
+		session->lanes += status == OQ_OK;
+	}
+	if (status == OQ_OK)
+		*out = session;
+	else
+		oq_session_close(session);
+	return status;
+}
+
+void oq_session_close(oq_session *session)
+{
+	if (!session)
+		return;
+	for (int i = 0; i < session->lanes; i++)
+		oq_nn_session_close(session->nn[i]);
+	oq_free((void *)session->nn);
+	oq_free(session);
+}
+
+oq_status oq_session_run(oq_session *session, const float *patches, int64_t count, float *embeddings, oq_error *err)
+{
+	size_t in = oq_nn_model_input_count(session->model->nn), out = oq_nn_model_output_count(session->model->nn);
+	oq_status status = OQ_OK;
+	if (session->lanes == 1 || count == 1) {
+		for (int64_t i = 0; i < count && status == OQ_OK; i++)
+			status = oq_nn_session_run(session->nn[0], patches + (size_t)i * in, embeddings + (size_t)i * out, err);
+		return status;
+	}
+	int64_t next = 0;
+#pragma omp parallel num_threads(session->lanes) shared(next, status)
+	{
+		/* One lane per thread; a loop schedule would give a lane's number no fixed thread when nested. */
+		int lane;
+#pragma omp critical(oq_lane)
+		lane = (int)next++;
+		oq_error own = {0};
+#pragma omp for schedule(dynamic)
+		for (int64_t i = 0; i < count; i++) {
+			if (own.status != OQ_OK)
+				continue;
+			oq_status one = oq_nn_session_run(session->nn[lane], patches + (size_t)i * in, embeddings + (size_t)i * out, &own);
+			if (one == OQ_OK)
+				continue;
+			own.status = one;
+#pragma omp critical(oq_lane)
+			{
+				status = one;
+				if (err)
+					*err = own;
+			}
+		}
+	}
+	return status;
+}
+
+void oq_session_profile(oq_session *session, bool on)
+{
+	for (int i = 0; i < session->lanes; i++)
+		oq_nn_session_profile(session->nn[i], on);
+}
+
+oq_status oq_session_steps_json(const oq_session *session, char **json, oq_error *err)
+{
+	oq_json *array = oq_json_array();
+	bool good = array != NULL;
+	for (int i = 0; i < oq_nn_model_steps(session->model->nn) && good; i++) {
+		oq_nn_step_info info;
+		oq_nn_session_step(session->nn[0], i, &info);
+		oq_json *step = oq_json_add_object(array, NULL);
+		good = oq_json_add_string(step, "name", info.name) && oq_json_add_string(step, "op", info.op)
+			&& oq_json_add_string(step, "implementation", info.implementation) && oq_json_add_string(step, "precision", info.precision)
+			&& oq_json_add_number(step, "ms", info.ms) && oq_json_add_number(step, "gflop", info.gflop) && oq_json_add_number(step, "bytes", info.bytes);
+	}
+	return oq_finish_json(array, good, json, err);
+}

@@ -1,0 +1,166 @@
+/* Results on disk: one .npy filled in any row order, its .csv with a line per row, its .json with the provenance. */
+#include "job.h"
+
+#include "core/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+oq_status oq_output_open(oq_output *output, const char *path, const int64_t *shape, int rank, oq_error *err)
+{
+	char header[512];
+	size_t bytes;
+	*output = (oq_output){.path = path};
+	output->header_bytes = oq_npy_header(shape, rank, header, sizeof header);
+	if (!output->header_bytes || !oq_size_product(shape, rank, sizeof(float), &bytes) || !oq_size_product(shape + 1, rank - 1, 1, &output->row_floats))
+		return oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: the result is too large", path);
+	OQ_TRY(oq_outfile_open(path, &output->file, err));
+	return oq_outfile_write(output->file, header, output->header_bytes, err);
+}
+
+oq_status oq_output_row(oq_output *output, int64_t row, const float *values, oq_error *err)
+{
+	size_t bytes = output->row_floats * sizeof *values;
+	return oq_outfile_write_at(output->file, values, bytes, output->header_bytes + (uint64_t)row * bytes, err);
+}
+
+static bool sink_file(void *context, const char *bytes, size_t count)
+{
+	void **both = context; /* file and error */
+	return oq_outfile_write(both[0], bytes, count, both[1]) == OQ_OK;
+}
+
+static bool put_field(void *context, bool first, const char *text)
+{
+	return (first || sink_file(context, ",", 1)) && oq_csv_field(sink_file, context, text);
+}
+
+static bool put_number(void *context, double value, const char *format)
+{
+	char text[32] = "";
+	if (!isnan(value))
+		snprintf(text, sizeof text, format, value);
+	return put_field(context, false, text);
+}
+
+static const char *const added[] = {"oq_status", "oq_code", "oq_message", "oq_warnings", "oq_padding_fraction", "oq_seed_hu"};
+
+static bool put_header(void *context, const oq_table *table)
+{
+	bool good = true;
+	int columns = table ? oq_table_columns(table) : 1;
+	for (int c = 0; c < columns && good; c++)
+		good = put_field(context, c == 0, table ? oq_table_header(table, c) : "row");
+	for (size_t i = 0; i < sizeof added / sizeof *added && good; i++)
+		good = put_field(context, false, added[i]);
+	return good && sink_file(context, "\n", 1);
+}
+
+static bool put_row(void *context, const oq_rows *rows, int64_t index)
+{
+	const oq_row *row = &rows->rows[index];
+	bool good = true;
+	char number[32];
+	snprintf(number, sizeof number, "%lld", (long long)index);
+	int columns = rows->table ? oq_table_columns(rows->table) : 1;
+	for (int c = 0; c < columns && good; c++)
+		good = put_field(context, c == 0, rows->table ? oq_table_cell(rows->table, index, c) : number);
+	return good && put_field(context, false, row->code[0] ? "failed" : "ok") && put_field(context, false, row->code)
+		&& put_field(context, false, row->message ? row->message : "") && put_field(context, false, row->warnings ? row->warnings : "")
+		&& put_number(context, row->padding_fraction, "%.6f") && put_number(context, row->seed_hu, "%.6g") && sink_file(context, "\n", 1);
+}
+
+static oq_status write_csv(const oq_sidecar *s, const char *path, oq_error *err)
+{
+	oq_outfile *file = NULL;
+	oq_error own = {0};
+	OQ_TRY(oq_outfile_open(path, &file, err));
+	void *context[2] = {file, &own};
+	bool good = put_header(context, s->rows->table);
+	for (int64_t i = 0; i < s->rows->count && good; i++)
+		good = put_row(context, s->rows, i);
+	if (good)
+		return oq_outfile_commit(file, err);
+	oq_outfile_abort(file);
+	if (err)
+		*err = own;
+	return own.status;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+static bool add_input(oq_json *root, const oq_sidecar *s)
+{
+	/* File names only: paths can hold names of patients or of machines. */
+	char hex[65];
+	const char *path = s->job->manifest ? s->job->manifest : s->job->patches;
+	oq_json *input = oq_json_add_object(root, "input");
+	bool good = oq_json_add_string(input, "kind", s->job->manifest ? "manifest" : "patches") && oq_json_add_string(input, "file", base_name(path));
+	if (oq_file_sha256(path, OQ_E_INPUT, hex, NULL) == OQ_OK)
+		good = good && oq_json_add_string(input, "sha256", hex);
+	return good;
+}
+
+static bool add_model(oq_json *root, const oq_model *model)
+{
+	const oq_json *document = oq_package_json(model->package), *described = oq_json_get(document, "model");
+	oq_json *json = oq_json_add_object(root, "model");
+	return oq_json_add_string(json, "package_sha256", oq_package_sha256(model->package))
+		&& oq_json_add_string(json, "name", oq_json_string(oq_json_get(described, "name")))
+		&& oq_json_add(json, "provenance", oq_json_get(document, "provenance") ? oq_json_copy(oq_json_get(document, "provenance")) : oq_json_object())
+		&& oq_add_spec(root, "preprocessing", &model->spec);
+}
+
+static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err)
+{
+	oq_json *root = oq_json_object();
+	bool good = oq_json_add_string(root, "kind", s->kind) && oq_json_add_string(root, "data", base_name(s->output))
+		&& oq_json_add_ints(root, "shape", s->shape, s->rank) && oq_json_add_int(root, "rows", s->rows->count)
+		&& oq_json_add_int(root, "failed", s->rows->failed)
+		&& oq_json_add_string(root, "failed_rows_hold", "NaN") && add_input(root, s);
+	if (s->model)
+		good = good && add_model(root, s->model);
+	if (s->job->manifest)
+		good = good && oq_json_add_string(root, "resampling", oq_resampling_name(s->job->resampling));
+	if (!strcmp(s->kind, "embeddings"))
+		good = good && oq_json_add_string(root, "precision_asked", "f32") && oq_json_add_string(root, "precision_used", "f32");
+	good = good && oq_add_environment(root, s->threads) && oq_json_add_number(root, "seconds", s->seconds);
+	char *text = NULL;
+	oq_status status = oq_finish_json(root, good, &text, err);
+	if (status == OQ_OK)
+		status = oq_file_write_all(path, text, strlen(text), err);
+	oq_string_free(text);
+	return status;
+}
+
+/* OUTPUT.npy -> OUTPUT + suffix */
+static char *companion(const char *output, const char *suffix)
+{
+	size_t length = strlen(output), stem = length > 4 && !strcmp(output + length - 4, ".npy") ? length - 4 : length;
+	char *path = oq_alloc(stem + strlen(suffix) + 1);
+	if (path) {
+		memcpy(path, output, stem);
+		strcpy(path + stem, suffix);
+	}
+	return path;
+}
+
+oq_status oq_sidecar_write(const oq_sidecar *s, oq_error *err)
+{
+	char *csv = companion(s->output, ".csv"), *json = companion(s->output, ".json");
+	oq_status status = csv && json ? OQ_OK : oq_fail_memory(err, s->output, strlen(s->output));
+	if (status == OQ_OK && s->job->manifest && !strcmp(csv, s->job->manifest))
+		status = oq_fail(err, OQ_E_USAGE, "E_OUTPUT", "%s: would be overwritten by the companion of %s", csv, s->output);
+	if (status == OQ_OK)
+		status = write_csv(s, csv, err);
+	if (status == OQ_OK)
+		status = write_json(s, json, err);
+	oq_free(csv);
+	oq_free(json);
+	return status;
+}

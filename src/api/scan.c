@@ -1,0 +1,125 @@
+/* Scans: reading, describing, patches, pictures. */
+#include "internal.h"
+
+#include "core/mem.h"
+#include "io/png.h"
+
+#include <math.h>
+
+oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err)
+{
+	static const oq_geometry_rule rules[] = {[OQ_GEOMETRY_AS_ITK] = OQ_GEOMETRY_ITK, [OQ_GEOMETRY_AS_NIBABEL] = OQ_GEOMETRY_NIBABEL,
+		[OQ_GEOMETRY_AS_STRICT] = OQ_GEOMETRY_STRICT};
+	const oq_volume_options volume_options = {.geometry = rules[options ? options->geometry : OQ_GEOMETRY_AS_ITK]};
+	oq_scan *scan = oq_calloc(1, sizeof *scan);
+	if (!scan)
+		return oq_fail_memory(err, path, sizeof *scan);
+	oq_status status = oq_volume_read(path, &volume_options, &scan->volume, err);
+	if (status == OQ_OK)
+		*out = scan;
+	else
+		oq_scan_close(scan);
+	return status;
+}
+
+void oq_scan_close(oq_scan *scan)
+{
+	if (!scan)
+		return;
+	oq_volume_free(scan->volume);
+	oq_free(scan);
+}
+
+const char *oq_resampling_name(oq_resampling resampling)
+{
+	return resampling == OQ_RESAMPLING_EXACT ? "exact" : "reference";
+}
+
+static bool add_numbers(oq_json *object, const char *key, const double *values, int count)
+{
+	oq_json *array = oq_json_add_array(object, key);
+	bool good = array != NULL;
+	for (int i = 0; i < count && good; i++)
+		good = oq_json_add_number(array, NULL, values[i]);
+	return good;
+}
+
+/* Letters that the file's axes grow towards, nearest world axis each. */
+static void orientation(const oq_volume *v, char letters[4])
+{
+	for (int k = 0; k < 3; k++) {
+		int best = 0;
+		for (int i = 1; i < 3; i++)
+			if (fabs(v->affine[i][k]) > fabs(v->affine[best][k]))
+				best = i;
+		letters[k] = v->affine[best][k] > 0 ? "RAS"[best] : "LPI"[best];
+	}
+	letters[3] = 0;
+}
+
+static bool add_seed(oq_json *root, const oq_volume *v, const double seed_lps[3])
+{
+	const double ras[3] = {-seed_lps[0], -seed_lps[1], seed_lps[2]};
+	double ijk[3], hu = (double)NAN;
+	oq_volume_from_ras(v, ras, ijk);
+	bool inside = true;
+	for (int i = 0; i < 3; i++)
+		inside &= ijk[i] >= -0.5 && ijk[i] < (double)v->dims[i] - 0.5;
+	if (inside)
+		hu = (double)oq_volume_hu(v, (int64_t)floor(ijk[0] + 0.5), (int64_t)floor(ijk[1] + 0.5), (int64_t)floor(ijk[2] + 0.5));
+	oq_json *seed = oq_json_add_object(root, "seed");
+	return add_numbers(seed, "lps_mm", seed_lps, 3) && add_numbers(seed, "voxel", ijk, 3) && oq_json_add_bool(seed, "inside", inside)
+		&& oq_json_add_number(seed, "hu", hu);
+}
+
+oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **json, oq_error *err)
+{
+	const oq_volume *v = scan->volume;
+	char letters[4];
+	orientation(v, letters);
+	oq_json *root = oq_json_object();
+	bool good = oq_json_add_ints(root, "size", v->dims, 3) && add_numbers(root, "spacing_mm", v->spacing_mm, 3)
+		&& oq_json_add_string(root, "orientation", letters) && oq_json_add_string(root, "type", oq_dtype_name(v->dtype));
+	oq_json *affine = good ? oq_json_add_array(root, "affine_ras") : NULL;
+	for (int i = 0; i < 3 && good; i++)
+		good = add_numbers(affine, NULL, v->affine[i], 4);
+	const double range[2] = {(double)v->hu_min, (double)v->hu_max};
+	good = good && add_numbers(root, "hu_range", range, 2);
+	oq_json *warnings = good ? oq_json_add_array(root, "warnings") : NULL;
+	for (int i = 0; i < v->notes.count && good; i++) {
+		oq_json *note = oq_json_add_object(warnings, NULL);
+		good = oq_json_add_string(note, "code", v->notes.items[i].code) && oq_json_add_string(note, "text", v->notes.items[i].text);
+	}
+	if (seed_lps_mm)
+		good = good && add_seed(root, v, seed_lps_mm);
+	return oq_finish_json(root, good, json, err);
+}
+
+oq_status oq_scan_patch(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, float *patch,
+	oq_patch_report *report, oq_error *err)
+{
+	oq_patch_spec spec = model->spec;
+	oq_patch_info info;
+	spec.resample = resampling == OQ_RESAMPLING_EXACT ? OQ_RESAMPLE_EXACT : OQ_RESAMPLE_REFERENCE;
+	OQ_TRY(oq_patch_extract(scan->volume, &spec, seed_lps_mm, patch, &info, err));
+	if (report)
+		*report = (oq_patch_report){.padding_fraction = info.padding_fraction, .seed_hu = (double)info.seed_hu,
+			.grid_index = {info.center[0], info.center[1], info.center[2]}};
+	return OQ_OK;
+}
+
+oq_status oq_scan_png(const oq_scan *scan, const double seed_lps_mm[3], const double box_mm[3], const char *path, oq_error *err)
+{
+	oq_view_options options = {0};
+	for (int i = 0; i < 3 && box_mm; i++)
+		options.box_mm[i] = box_mm[i];
+	return oq_view_write_png(scan->volume, seed_lps_mm, &options, path, err);
+}
+
+bool oq_add_spec(oq_json *object, const char *key, const oq_patch_spec *spec)
+{
+	oq_json *json = oq_json_add_object(object, key);
+	const double hu[2] = {(double)spec->hu_min, (double)spec->hu_max}, out[2] = {(double)spec->out_min, (double)spec->out_max};
+	return oq_json_add_string(json, "axes", spec->axes) && oq_json_add_ints(json, "size", spec->size, 3)
+		&& add_numbers(json, "spacing_mm", spec->spacing_mm, 3) && add_numbers(json, "hu_range", hu, 2) && add_numbers(json, "out_range", out, 2);
+}

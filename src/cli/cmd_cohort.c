@@ -1,0 +1,153 @@
+/* oncoquant embed and oncoquant patches: cohorts. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MOST 64 /* packages in one run */
+
+typedef struct progress {
+	double start, last;
+	bool drawn;
+} progress;
+
+static double now_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void show_progress(void *context, int64_t done, int64_t total)
+{
+	progress *p = context;
+	double now = now_seconds(), elapsed = now - p->start;
+	if (now - p->last < 0.2 && done < total)
+		return;
+	p->last = now;
+	p->drawn = true;
+	int left = (int)(elapsed / (double)done * (double)(total - done) + 0.5);
+	fprintf(stderr, "\r%lld of %lld rows, %.1f rows/s, %d:%02d:%02d left ", (long long)done, (long long)total, (double)done / elapsed, left / 3600,
+		left / 60 % 60, left % 60);
+	fflush(stderr);
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat info;
+	return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* DIR/NAME.npy for each of several packages; NAME is the package's without ".oq". */
+static int make_outputs(const char *const *packages, int count, const char *folder, const char **outputs)
+{
+	if (!is_folder(folder) && mkdir(folder, 0777) && errno != EEXIST)
+		return oq_cli_usage("%s: cannot be created: %s", folder, strerror(errno));
+	for (int i = 0; i < count; i++) {
+		size_t length = strlen(packages[i]);
+		while (length > 1 && packages[i][length - 1] == '/')
+			length--;
+		size_t start = length;
+		while (start > 0 && packages[i][start - 1] != '/')
+			start--;
+		size_t stem = length - start > 3 && !strncmp(packages[i] + length - 3, ".oq", 3) ? length - start - 3 : length - start;
+		size_t room = strlen(folder) + stem + 8;
+		char *path = malloc(room);
+		if (!path)
+			return oq_cli_usage("out of memory");
+		snprintf(path, room, "%s/%.*s.npy", folder, (int)stem, packages[i] + start);
+		outputs[i] = path;
+		for (int k = 0; k < i; k++)
+			if (!strcmp(outputs[k], path))
+				return oq_cli_usage("%s and %s would both be written to %s", packages[k], packages[i], path);
+	}
+	return 0;
+}
+
+static int report(const oq_job *job, const oq_job_summary *summary, oq_status status, const oq_error *err, const oq_common *common)
+{
+	bool written = status == OQ_OK || status == OQ_E_SOME_ROWS;
+	if (written && common->json)
+		for (int i = 0; i < job->package_count; i++)
+			printf("{\"output\": \"%s\", \"rows\": %lld, \"failed\": %lld, \"seconds\": %.3f}\n", job->outputs[i], (long long)summary->rows,
+				(long long)summary->failed, summary->seconds);
+	else if (written && !common->quiet)
+		for (int i = 0; i < job->package_count; i++)
+			printf("wrote %s: %lld rows, %lld failed, %.2f s\n", job->outputs[i], (long long)summary->rows, (long long)summary->failed, summary->seconds);
+	if (oq_cli_signal && status != OQ_OK) {
+		oq_cli_fail(err);
+		return 128 + oq_cli_signal;
+	}
+	return status == OQ_OK ? oq_cli_flush() : oq_cli_fail(err);
+}
+
+static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, oq_job_summary *, oq_error *), int argc, char **argv)
+{
+	static const char *const resamplings[] = {"reference", "exact", NULL}, *const geometries[] = {"itk", "nibabel", "strict", NULL};
+	oq_common common = {0};
+	oq_job job = {.cancel = &oq_cli_signal};
+	const char *output = NULL, *arguments[MOST + 1], *outputs[MOST];
+	int64_t threads = 0;
+	int resampling = 0, geometry = 0, count;
+	const oq_option options[] = {
+		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &output, .value_name = "FILE.npy", .help = "result; with several packages a folder"},
+		{.name = "--patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "ready patches [N,1,D,H,W] instead of a manifest"},
+		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
+		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
+		{.name = "--geometry", .kind = OQ_OPTION_CHOICE, .target = &geometry, .value_name = "itk|nibabel|strict", .choices = geometries, .help = "which of two conflicting transforms to follow"},
+		OQ_COMMON_OPTIONS(common)};
+	int code = oq_options_parse(command, options, &common, argc, argv, arguments, MOST + 1, &count);
+	if (code)
+		return code < 0 ? oq_cli_flush() : code;
+	job.package_count = count - (job.patches == NULL);
+	if (job.package_count < 1 || !output)
+		return oq_cli_usage("%s: a package, %s and --output are needed", command->name, job.patches ? "--patches" : "a manifest (or --patches)");
+	job.manifest = job.patches ? NULL : arguments[count - 1];
+	job.packages = arguments;
+	job.outputs = outputs;
+	outputs[0] = output;
+	if (job.package_count > 1 && (code = make_outputs(arguments, job.package_count, output, outputs)))
+		return code;
+	progress p = {.start = now_seconds()};
+	job.threads = (int)threads;
+	job.resampling = (oq_resampling)resampling;
+	job.geometry = (oq_geometry)geometry;
+	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
+	job.context = &p;
+	oq_error err = {0};
+	oq_job_summary summary = {0};
+	oq_status status = act(&job, &summary, &err);
+	if (p.drawn)
+		fputc('\n', stderr);
+	code = report(&job, &summary, status, &err, &common);
+	for (int i = 0; i < job.package_count && job.package_count > 1; i++) {
+		union { const char *in; char *out; } path = {outputs[i]}; /* made by make_outputs */
+		free(path.out);
+	}
+	return code;
+}
+
+static int run_embed(int argc, char **argv)
+{
+	return run_job(&oq_command_embed, oq_embed, argc, argv);
+}
+
+static int run_patches(int argc, char **argv)
+{
+	return run_job(&oq_command_patches, oq_extract, argc, argv);
+}
+
+const oq_command oq_command_embed = {"embed", "PACKAGE [PACKAGE...] (MANIFEST.csv | --patches FILE.npy) -o OUT", "embed the seeds of a cohort",
+	"MANIFEST.csv has columns image_path, coordX, coordY, coordZ (LPS mm) and any others; relative paths are relative to it.\n"
+	"Writes OUT.npy (float32 [rows, size]; rows that failed are NaN), OUT.csv (your columns, status, warnings) and OUT.json\n"
+	"(provenance). A scan is decoded once for all its seeds and packages. Exit code 3: some rows failed, 4: all did.",
+	"  oncoquant embed ct-fm.oq scans.csv -o embeddings.npy\n  oncoquant embed ct-fm.oq merlin.oq scans.csv -o out/\n"
+	"  oncoquant embed ct-fm.oq --patches patches.npy -o embeddings.npy\n", run_embed};
+const oq_command oq_command_patches = {"patches", "PACKAGE MANIFEST.csv -o patches.npy", "extract the patches a model would see",
+	"Writes the patches of every row, [N,1,D,H,W] float32 as the model sees them, with the same companions as embed.",
+	"  oncoquant patches ct-fm.oq scans.csv -o patches.npy\n", run_patches};
