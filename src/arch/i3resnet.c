@@ -56,9 +56,8 @@ oq_status oq_arch_i3resnet(const oq_json *parameters, const char *where, oq_json
 	oq_val conv = oq_name("%sconv1", net.prefix), norm = oq_name("%sbn1", net.prefix);
 	const oq_conv_args stem = {.in = 3, .out = PLANES, .kernel = {3, 7, 7}, .stride = {1, 2, 2}, .pad = {1, 3, 3}, .weight = conv.name};
 	oq_val x = oq_emit_conv(&e, oq_name("conv1"), oq_name("three_channels"), &stem);
-	x = oq_emit_batch_norm(&e, oq_name("bn1.norm"), x, PLANES, 1e-5, norm.name);
-	/* The reference's stage "bn1" was captured after the activation had worked in place. */
-	x = oq_emit_simple(&e, "relu", oq_name("bn1"), x);
+	x = oq_emit_batch_norm(&e, oq_name("bn1"), x, PLANES, 1e-5, norm.name);
+	x = oq_emit_simple(&e, "relu", oq_name("relu"), x);
 	x = oq_emit_pool(&e, "max_pool", oq_name("maxpool"), x, 3, 2, 1);
 	x = oq_emit_bottlenecks(&e, x, &net.stages);
 	if (net.head) {

@@ -18,9 +18,8 @@ oq_status oq_arch_resnet3d(const oq_json *parameters, const char *where, oq_json
 	OQ_TRY(oq_emit_open(&e, where, input, err));
 	const oq_conv_args stem = oq_conv_cube(1, stages.planes, 7, 2, false, "conv1");
 	oq_val x = oq_emit_conv(&e, oq_name("trunk.conv1"), oq_emit_input(), &stem);
-	x = oq_emit_batch_norm(&e, oq_name("trunk.bn1.norm"), x, stages.planes, 1e-5, "bn1");
-	/* The reference's stage "bn1" was captured after the activation had worked in place. */
-	x = oq_emit_simple(&e, "relu", oq_name("trunk.bn1"), x);
+	x = oq_emit_batch_norm(&e, oq_name("trunk.bn1"), x, stages.planes, 1e-5, "bn1");
+	x = oq_emit_simple(&e, "relu", oq_name("trunk.act"), x);
 	x = oq_emit_pool(&e, "max_pool", oq_name("trunk.maxpool"), x, 3, 2, 1);
 	x = oq_emit_bottlenecks(&e, x, &stages);
 	x = oq_emit_simple(&e, "global_avg_pool", oq_name("trunk.avgpool"), x);
