@@ -33,14 +33,13 @@ else()
 	set_target_properties(oncoquant oncoquant_shared PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 endif()
 
-set_target_properties(oncoquant_shared PROPERTIES OUTPUT_NAME oncoquant EXPORT_NAME shared
-	VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
-set_target_properties(oncoquant_static PROPERTIES OUTPUT_NAME oncoquant EXPORT_NAME static)
+# Before 1.0 a minor version may change the interface.
+set_target_properties(oncoquant_shared PROPERTIES EXPORT_NAME shared SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+set_target_properties(oncoquant_static PROPERTIES EXPORT_NAME static)
 
 install(TARGETS oncoquant RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 foreach(kind shared static)
-	install(TARGETS oncoquant_${kind} EXPORT oncoquant_${kind} DESTINATION ${CMAKE_INSTALL_LIBDIR}
-		INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+	install(TARGETS oncoquant_${kind} EXPORT oncoquant_${kind} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 	install(EXPORT oncoquant_${kind} NAMESPACE oncoquant:: FILE oncoquant-${kind}.cmake DESTINATION ${OQ_CMAKEDIR})
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/include/oncoquant.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
