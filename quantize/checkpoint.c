@@ -159,7 +159,7 @@ static oq_status open_by_content(oq_checkpoint *c, const char *nesting, bool opt
 		return open_archive(c, nesting, optional, err);
 	if (size >= 16 && head[8] == '{')
 		return open_flat(c, err);
-	if (!memcmp(head, "\x80\x02\x8a\x0alF", 6))
+	if (!memcmp(head, "\x80\x02\x8a\x0al\xfc\x9c\x46", 8))
 		return bad(c, "is in PyTorch's format of before 2020; load it once in PyTorch 1.6 or newer and torch.save its state dictionary again", err);
 	return oq_fail(err, OQ_E_MODEL, size < 16 ? "E_MODEL_TRUNCATED" : "E_CHECKPOINT", "%s: is neither a PyTorch archive nor safetensors (%llu bytes)", c->path,
 		(unsigned long long)size);

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# The command as its users meet it: exit codes, one-line errors, bad rows, bits that depend on nothing but the patch.
+# usage: cli.sh ONCOQUANT TEST_DATA WORK
+set -u
+oq=$1 data=$2 work=$3
+failures=0 checks=0
+rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
+
+fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
+# expect CODE WORD COMMAND...: exit code, and a word on one line of stderr ("" = nothing)
+expect() {
+	local code=$1 word=$2 got lines
+	shift 2
+	checks=$((checks + 1))
+	"$@" >out.txt 2>err.txt
+	got=$?
+	lines=$(wc -l <err.txt)
+	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
+	if [ -n "$word" ]; then
+		[ "$lines" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
+	fi
+}
+same() {
+	checks=$((checks + 1))
+	cmp -s "$1" "$2" || fail "$1 and $2 differ"
+}
+# rows FILE SIZE FIRST COUNT: raw rows of an .npy with a 128-byte header
+rows() { tail -c +129 "$1" | tail -c +$((4 * $2 * $3 + 1)) | head -c $((4 * $2 * $4)); }
+
+expect 2 "" "$oq"
+expect 0 "" "$oq" --help
+expect 0 "" "$oq" version
+for command in models convert inspect patches embed bench; do
+	expect 0 "" "$oq" $command --help
+	grep -q "^examples:" out.txt || fail "$command --help has no examples"
+done
+expect 2 "unknown command embde" "$oq" embde
+expect 2 "did you mean --threads" "$oq" embed --treads 2 a b -o c
+expect 2 "--threads is \"x\"" "$oq" embed --threads x a b -o c
+expect 2 "--output are needed" "$oq" embed a.oq b.csv
+expect 2 "no built-in model" "$oq" convert --model ct-fn --synthetic 1 -o x.oq
+expect 2 "either --checkpoint or --synthetic" "$oq" convert --model ct-fm -o x.oq
+expect 5 "No such file" "$oq" convert --model ct-fm --checkpoint none.torch -o x.oq
+expect 5 "tensors are missing" "$oq" convert --model ct-fm --checkpoint "$data/import/flat.pt" -o x.oq
+[ ! -e x.oq ] || fail "a failed conversion left x.oq"
+mkdir not_a_package && touch not_a_package/mine
+expect 7 "left alone" "$oq" convert --model models-genesis --synthetic 1 -o not_a_package
+[ -e not_a_package/mine ] || fail "a folder of somebody's files was touched"
+
+expect 0 "" "$oq" convert --model models-genesis --synthetic 1 -o mg.oq
+expect 0 "" "$oq" convert --model models-genesis --synthetic 1 -o again.oq
+same mg.oq/model.json again.oq/model.json
+same mg.oq/weights.safetensors again.oq/weights.safetensors
+expect 0 "" "$oq" inspect mg.oq
+grep -q "Models Genesis" out.txt || fail "inspect does not name the model"
+expect 0 "" "$oq" inspect mg.oq --json
+
+ct=$data/ct
+expect 0 "" "$oq" inspect "$ct/example_ct.nii.gz" --seed 3.7,-158.2,266.9 --png seed.png
+[ "$(head -c 4 seed.png | tail -c 3)" = PNG ] || fail "seed.png is no PNG"
+expect 2 "expected three numbers" "$oq" inspect "$ct/example_ct.nii.gz" --seed 1,2
+expect 4 "E_TRUNCATED" "$oq" inspect "$data/nifti_bad/b79_trunc_data.nii"
+
+# Manifests.
+cat >four.csv <<EOF
+id,image_path,coordX,coordY,coordZ,note
+a,$ct/example_ct.nii.gz,3.7,-158.2,266.9,"x, ""y"""
+b,$ct/aorta_ct.nii.gz,16.25,-168.1,661.3,
+c,$ct/example_ct.nii.gz,168.4,-160.0,420.6,
+d,$ct/perm_ct.nii.gz,-10.4,-170.3,300.2,
+EOF
+{ head -1 four.csv; for line in 5 3 4 2; do sed -n ${line}p four.csv; done; } >turned.csv
+{ head -1 four.csv; sed -n 4p four.csv; } >one.csv
+expect 0 "" "$oq" embed mg.oq four.csv -o four_out.npy --threads 1
+for threads in 2 3; do
+	expect 0 "" "$oq" embed mg.oq four.csv -o t$threads.npy --threads $threads
+	same four_out.npy t$threads.npy
+done
+# More threads than rows: the threads share a patch.
+expect 0 "" "$oq" embed mg.oq one.csv -o one_out.npy --threads 2
+rows four_out.npy 4096 2 1 >c.raw && rows one_out.npy 4096 0 1 >one.raw && same c.raw one.raw
+expect 0 "" "$oq" embed mg.oq turned.csv -o turned_out.npy
+rows turned_out.npy 4096 0 1 >t0.raw && rows four_out.npy 4096 3 1 >f3.raw && same t0.raw f3.raw
+rows turned_out.npy 4096 3 1 >t3.raw && rows four_out.npy 4096 0 1 >f0.raw && same t3.raw f0.raw
+# Through a file of patches.
+expect 0 "" "$oq" patches mg.oq four.csv -o patches.npy
+expect 0 "" "$oq" embed mg.oq --patches patches.npy -o from_patches.npy
+same four_out.npy from_patches.npy
+# Several packages in one run equal separate runs.
+expect 0 "" "$oq" convert --model suprem --synthetic 1 -o su.oq
+expect 0 "" "$oq" embed mg.oq su.oq four.csv -o both
+same both/mg.npy four_out.npy
+expect 0 "" "$oq" embed su.oq four.csv -o su.npy
+same both/su.npy su.npy
+grep -q '"x, ""y"""' su.csv || fail "a quoted field was lost"
+
+# Bad rows never stop a cohort.
+{
+	cat four.csv
+	echo "e,none.nii.gz,1,2,3,"
+	echo "f,$ct/example_ct.nii.gz,\"12,5\",2,3,"
+	echo "g,$ct/example_ct.nii.gz,9000,2,3,"
+	echo "h,$data/nifti_bad/b79_trunc_data.nii,0,0,0,"
+} >bad.csv
+expect 3 "4 of 8 rows failed" "$oq" embed mg.oq bad.csv -o some.npy
+rows some.npy 4096 0 4 >b.raw && rows four_out.npy 4096 0 4 >f.raw && same b.raw f.raw
+for code in E_OPEN E_COORD E_SEED_OUTSIDE E_TRUNCATED; do
+	checks=$((checks + 1))
+	grep -q ",failed,$code," some.csv || fail "some.csv has no row that failed with $code"
+done
+expect 2 "would be overwritten" "$oq" embed mg.oq bad.csv -o bad.npy
+{ head -1 four.csv; echo "e,none.nii.gz,1,2,3,"; } >all_bad.csv
+expect 4 "all 1 rows failed" "$oq" embed mg.oq all_bad.csv -o all_bad_out.npy
+[ ! -e all_bad_out.npy ] || fail "an output was written although every row failed"
+head -1 four.csv >empty.csv
+expect 4 "has 0 rows" "$oq" embed mg.oq empty.csv -o empty_out.npy
+sed 's/coordX/coordx/' four.csv >column.csv
+expect 2 "no column \"coordX\"" "$oq" embed mg.oq column.csv -o column_out.npy
+sed 's/,/;/g' one.csv >semicolon.csv
+expect 4 "separated by ';'" "$oq" embed mg.oq semicolon.csv -o semicolon_out.npy
+expect 7 "" "$oq" embed mg.oq one.csv -o /dev/full
+expect 7 "" "$oq" embed mg.oq one.csv -o none/one.npy
+ls -a | grep -q '^\..*\.npy\.' && fail "temporary files were left behind"
+
+# One flipped bit in the weights is found and its tensor named.
+cp -r mg.oq flipped.oq
+printf '\x01' | dd of=flipped.oq/weights.safetensors bs=1 seek=2000000 conv=notrunc status=none
+expect 5 "SHA-256" "$oq" embed flipped.oq one.csv -o flipped.npy
+head -c 1000000 mg.oq/weights.safetensors >flipped.oq/weights.safetensors
+expect 5 "E_MODEL_TRUNCATED" "$oq" inspect flipped.oq
+
+# A closed or full standard output is said, not ignored.
+checks=$((checks + 1))
+"$oq" models >/dev/full 2>err.txt
+[ $? = 7 ] || fail "a full standard output went unnoticed"
+expect 0 "" "$oq" bench mg.oq --seconds 0 --threads 1
+expect 0 "" "$oq" bench mg.oq --seconds 0 --json --profile
+echo "$((checks - failures)) of $checks checks passed"
+[ $failures = 0 ]
