@@ -9,10 +9,11 @@ static const struct {
 	oq_status (*build)(const oq_json *parameters, const char *where, oq_json **graph, oq_error *err);
 } families[] = {
 	{"segresenc", oq_arch_segresenc}, {"resnet3d", oq_arch_resnet3d}, {"i3resnet", oq_arch_i3resnet},
-	{"unet3d", oq_arch_unet3d}, {"nnunet", oq_arch_nnunet},
+	{"unet3d", oq_arch_unet3d}, {"nnunet", oq_arch_nnunet}, {"swin", oq_arch_swin},
+	{"ctvit", oq_arch_ctvit},
 };
 
-static const char *const names[] = {"segresenc", "resnet3d", "i3resnet", "unet3d", "nnunet", NULL};
+static const char *const names[] = {"segresenc", "resnet3d", "i3resnet", "unet3d", "nnunet", "swin", "ctvit", NULL};
 
 const char *const *oq_arch_families(void)
 {

@@ -23,7 +23,10 @@ static oq_status infer_vq(const oq_graph *graph, oq_node *node, oq_value *output
 {
 	const oq_value *input = &graph->values[node->inputs[0]];
 	const oq_tensor_info *codebook = oq_safetensors_find(oq_package_weights(graph->package), node->attributes.weight);
-	if (!codebook || codebook->rank != 2 || codebook->shape[0] < 1 || codebook->shape[1] != input->shape[0])
+	/* [codes][channels], or with a leading 1: one codebook. */
+	bool fits = codebook && codebook->rank >= 2 && codebook->count > 0 && codebook->shape[codebook->rank - 1] == input->shape[0]
+		&& codebook->shape[codebook->rank - 2] * input->shape[0] == (int64_t)codebook->count;
+	if (!fits)
 		return oq_graph_refuse(graph, node, err, "tensor %s is missing or not [codes][%lld]", node->attributes.weight, (long long)input->shape[0]);
 	output->rank = input->rank;
 	memcpy(output->shape, input->shape, sizeof output->shape);
@@ -51,8 +54,8 @@ static oq_status plan_vq(const oq_planner *planner, const oq_node *node, oq_step
 	vq_state *s = step->state = oq_calloc(1, sizeof *s);
 	if (!s)
 		return oq_fail_memory(err, node->name, sizeof *s);
-	s->codes = codebook->shape[0];
-	s->channels = codebook->shape[1];
+	s->channels = codebook->shape[codebook->rank - 1];
+	s->codes = (int64_t)codebook->count / s->channels;
 	s->panels = (s->codes + OQ_GEMM_NR - 1) / OQ_GEMM_NR;
 	size_t packed_bytes = (size_t)(s->panels * s->channels * OQ_GEMM_NR) * sizeof(float);
 	s->stored = oq_alloc(codebook->count * sizeof *s->stored);
