@@ -173,23 +173,30 @@ static void own_shape(const oq_step *step, oq_conv_shape *shape)
 	}
 }
 
-static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2", [OQ_CONV_WINOGRAD_F4] = "winograd-f4"};
+static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2"};
+
+#define SMALL_MAP 64      /* output voxels */
+#define POINTWISE_MAP 128 /* output voxels of a 1x1x1 convolution */
+#define DEEP_STRIDED 256  /* input channels of a strided convolution */
+#define WINOGRAD_MAP 100  /* output voxels */
 
 /* The rule (docs/performance.md has the measurements behind it): Winograd where its fewer multiplications outweigh the
- * transforms and its larger weights, products over real taps where the map is small, oneDNN's direct convolution for the rest. */
-static bool choose_method(const oq_planner *planner, const oq_step *step, const oq_conv_shape *shape, oq_conv_method *method)
+ * transforms and its larger weights; products over real taps where the map is small or the stride leaves oneDNN with gathers;
+ * oneDNN's direct convolution for the rest. It reads shapes only, so that a plan is the same on every processor. */
+static bool choose_method(const oq_step *step, const oq_conv_shape *shape, oq_conv_method *method)
 {
 	const oq_attributes *a = &step->node->attributes;
-	(void)planner;
-	if (a->groups != 1 || a->dilation[0] != 1 || a->dilation[1] != 1 || a->dilation[2] != 1)
+	if (a->groups != 1 || a->dilation[0] != 1 || a->dilation[1] != 1 || a->dilation[2] != 1 || shape->in_channels < 16)
 		return false;
-	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2];
+	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2], taps = shape->kernel[0] * shape->kernel[1] * shape->kernel[2];
+	bool strided = shape->stride[0] * shape->stride[1] * shape->stride[2] > 1;
 	*method = OQ_CONV_WINOGRAD_F2;
-	if (shape->in_channels >= 16 && voxels >= 100 && oq_conv_supports(*method, shape))
+	if (voxels >= WINOGRAD_MAP && oq_conv_supports(*method, shape))
 		return true;
 	*method = OQ_CONV_TAP_GEMM;
-	bool pointwise = shape->kernel[0] * shape->kernel[1] * shape->kernel[2] == 1;
-	return shape->in_channels >= 16 && (pointwise || voxels <= 64) && oq_conv_supports(*method, shape);
+	if (taps == 1)
+		return strided || voxels <= POINTWISE_MAP;
+	return voxels <= SMALL_MAP || (strided && shape->in_channels >= DEEP_STRIDED);
 }
 
 static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_method method, const oq_conv_shape *shape, const float *weights, oq_error *err)
@@ -264,7 +271,7 @@ static oq_status plan_conv(const oq_planner *planner, const oq_node *node, oq_st
 	state->bias = bias;
 	if (status == OQ_OK && is_depthwise(node, &shape))
 		status = plan_depthwise(planner, step, &shape, weights, err);
-	else if (status == OQ_OK && choose_method(planner, step, &shape, &method))
+	else if (status == OQ_OK && choose_method(step, &shape, &method))
 		status = plan_own(planner, step, method, &shape, weights, err);
 	else if (status == OQ_OK)
 		status = plan_direct(planner, step, weights, bias, err);

@@ -3,15 +3,15 @@
 #include "conv_impl.h"
 
 #include "core/mem.h"
+#include "simple_isa.h"
+
+#include <string.h>
 
 #define EXTENT_LIMIT ((int64_t)1 << 24) /* channels and axes: far beyond any network, and products of two fit easily */
 
 static const oq_conv_ops *const methods[] = {
 	[OQ_CONV_TAP_GEMM] = &oq_conv_tap_ops,
-#ifdef OQ_HAVE_WINOGRAD
 	[OQ_CONV_WINOGRAD_F2] = &oq_winograd_f2_ops,
-	[OQ_CONV_WINOGRAD_F4] = &oq_winograd_f4_ops,
-#endif
 };
 
 static bool extent_valid(int64_t extent)
@@ -75,8 +75,27 @@ size_t oq_conv_scratch_bytes(const oq_conv *conv, int64_t batch, int threads)
 	return conv->ops->scratch_bytes(conv, batch, threads);
 }
 
+/* Sum and sum of squares of each output channel of each patch: a second pass over the output, panel by panel, in voxel order. */
+static void sum_output(const oq_conv *conv, int64_t batch, const float *y, double *sums, int threads)
+{
+	static const float zero[OQ_GEMM_NR];
+	const oq_conv_shape *s = &conv->shape;
+	int64_t n = s->out_channels, voxels = s->out[0] * s->out[1] * s->out[2], panels = (n + OQ_GEMM_NR - 1) / OQ_GEMM_NR;
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
+	for (int64_t p = 0; p < panels; p++)
+		for (int64_t b = 0; b < batch; b++) {
+			double *sum = sums + b * 2 * n + p * OQ_GEMM_NR, *square = sum + n;
+			int64_t columns = n - p * OQ_GEMM_NR < OQ_GEMM_NR ? n - p * OQ_GEMM_NR : OQ_GEMM_NR;
+			memset(sum, 0, (size_t)columns * sizeof *sum);
+			memset(square, 0, (size_t)columns * sizeof *square);
+			oq_simple_for(conv->isa)->center_sums(voxels, columns, n, y + b * voxels * n + p * OQ_GEMM_NR, zero, sum, square);
+		}
+}
+
 void oq_conv_run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
 	void *scratch, int threads)
 {
 	conv->ops->run(conv, batch, x, prologue, epilogue, y, scratch, threads);
+	if (epilogue && epilogue->sums)
+		sum_output(conv, batch, y, epilogue->sums, threads);
 }

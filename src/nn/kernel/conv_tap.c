@@ -338,22 +338,6 @@ static void multiply(const tap_call *call, float *sums, int threads)
 	}
 }
 
-/* Statistics of the output, voxel after voxel for each channel. */
-static void sum_output(const tap_call *call, int64_t batch, int threads)
-{
-	int64_t n = call->conv->shape.out_channels, voxels = voxels_of(call->conv->shape.out);
-	static const float zero[NR];
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
-	for (int64_t p = 0; p < call->state->panels; p++)
-		for (int64_t b = 0; b < batch; b++) {
-			double *sum = call->epilogue->sums + b * 2 * n + p * NR, *square = sum + n;
-			int64_t columns = at_most(NR, n - p * NR);
-			memset(sum, 0, (size_t)columns * sizeof *sum);
-			memset(square, 0, (size_t)columns * sizeof *square);
-			call->simple->center_sums(voxels, columns, n, call->y + b * voxels * n + p * NR, zero, sum, square);
-		}
-}
-
 static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
 	void *scratch, int threads)
 {
@@ -370,8 +354,6 @@ static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_con
 		call.row = copied_row(conv);
 	}
 	multiply(&call, scratch, threads);
-	if (call.epilogue->sums)
-		sum_output(&call, batch, threads);
 }
 
 const oq_conv_ops oq_conv_tap_ops = {supports, create, release, weight_bytes, scratch_bytes, run};

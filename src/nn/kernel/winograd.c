@@ -1,0 +1,269 @@
+/* Winograd convolution F(2x2x2, 3x3x3): 64 products for 8 outputs instead of 216. Tiles are worked on in blocks, so that the
+ * transformed input of a block stays in the caches while every panel of weights passes over it. Refuses anything but 3x3x3
+ * kernels of stride 1 with one voxel of padding. Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016. */
+#include "conv_impl.h"
+#include "winograd_isa.h"
+
+#include "core/mem.h"
+
+#include <omp.h>
+#include <string.h>
+
+#define LANES 4
+#define WINOGRAD_TABLE oq_winograd_plain
+#include "winograd_body.h"
+
+#define POSITIONS OQ_WINOGRAD_POSITIONS
+#define NR OQ_GEMM_NR
+#define BLOCK_MOST 112       /* tiles of a block: eight heights of the AVX-512 micro-kernel */
+#define BLOCK_FLOATS 131072  /* transformed input of a block, half of an L2 cache of 1 MB */
+#define LINE 16              /* floats of a cache line */
+
+typedef struct winograd_state {
+	float *weights;   /* [position][panel][in][32] */
+	int64_t panels, tiles[3], tile_count;
+	int64_t block;    /* tiles */
+	int64_t row;      /* floats between positions of a block's input: odd in cache lines, against aliasing */
+} winograd_state;
+
+static bool supports(const oq_conv_shape *s)
+{
+	for (int i = 0; i < 3; i++)
+		if (s->kernel[i] != 3 || s->stride[i] != 1 || s->pad_low[i] != 1 || s->out[i] != s->in[i])
+			return false;
+	return true;
+}
+
+/* One axis of G g G^T in double: g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2. */
+static void turn_weights(const double *g, int step, double *out, int to)
+{
+	double g0 = g[0], g1 = g[step], g2 = g[2 * step];
+	out[0] = g0;
+	out[to] = 0.5 * (g0 + g1 + g2);
+	out[2 * to] = 0.5 * (g0 - g1 + g2);
+	out[3 * to] = g2;
+}
+
+static void transform_filter(const float *g, double out[POSITIONS])
+{
+	double in[27], a[36], b[48];
+	for (int i = 0; i < 27; i++)
+		in[i] = (double)g[i];
+	for (int line = 0; line < 9; line++)
+		turn_weights(in + 3 * line, 1, a + 4 * line, 1);
+	for (int plane = 0; plane < 3; plane++)
+		for (int w = 0; w < 4; w++)
+			turn_weights(a + 12 * plane + w, 4, b + 16 * plane + w, 4);
+	for (int line = 0; line < 16; line++)
+		turn_weights(b + line, 16, out + line, 16);
+}
+
+static void pack(winograd_state *s, const oq_conv_shape *shape, const float *weights)
+{
+	int64_t in = shape->in_channels, position = s->panels * in * NR;
+#pragma omp parallel for
+	for (int64_t o = 0; o < s->panels * NR; o++)
+		for (int64_t i = 0; i < in; i++) {
+			double turned[POSITIONS] = {0};
+			if (o < shape->out_channels)
+				transform_filter(weights + (o * in + i) * 27, turned);
+			float *to = s->weights + (o / NR * in + i) * NR + o % NR;
+			for (int p = 0; p < POSITIONS; p++)
+				to[p * position] = (float)turned[p];
+		}
+}
+
+/* Blocks that fit half the L2 cache where the weights are small; larger ones where each pass over the weights costs more. */
+static int64_t block_tiles(int64_t tiles, int64_t in)
+{
+	int64_t fits = BLOCK_FLOATS / (POSITIONS * in) / 14 * 14;
+	int64_t block = in >= 128 ? BLOCK_MOST : fits < 28 ? 28 : fits > BLOCK_MOST ? BLOCK_MOST : fits;
+	return block < tiles ? block : tiles;
+}
+
+static oq_status create(oq_conv *conv, const float *weights, oq_error *err)
+{
+	const oq_conv_shape *shape = &conv->shape;
+	winograd_state *s = conv->state = oq_calloc(1, sizeof *s);
+	if (!s)
+		return oq_fail_memory(err, "convolution", sizeof *s);
+	s->panels = (shape->out_channels + NR - 1) / NR;
+	s->tile_count = 1;
+	for (int i = 0; i < 3; i++) {
+		s->tiles[i] = (shape->out[i] + 1) / 2;
+		s->tile_count *= s->tiles[i];
+	}
+	s->block = block_tiles(s->tile_count, shape->in_channels);
+	s->row = ((s->block * shape->in_channels + LINE - 1) / LINE | 1) * LINE;
+	size_t bytes;
+	const int64_t extents[4] = {POSITIONS, s->panels, shape->in_channels, NR};
+	if (!oq_size_product(extents, 4, sizeof(float), &bytes) || !(s->weights = oq_alloc_aligned(bytes)))
+		return oq_fail_memory(err, "convolution", bytes);
+	pack(s, shape, weights);
+	return OQ_OK;
+}
+
+static void release(oq_conv *conv)
+{
+	winograd_state *s = conv->state;
+	if (s)
+		oq_free_aligned(s->weights);
+	oq_free(s);
+}
+
+static size_t weight_bytes(const oq_conv *conv)
+{
+	const winograd_state *s = conv->state;
+	return (size_t)(POSITIONS * s->panels * conv->shape.in_channels * NR) * sizeof(float);
+}
+
+static int64_t product_row(const winograd_state *s)
+{
+	return (s->block * NR / LINE | 1) * LINE;
+}
+
+/* Of one thread: its block's transformed input and one panel's products. */
+static int64_t thread_floats(const winograd_state *s)
+{
+	return POSITIONS * (s->row + product_row(s));
+}
+
+static size_t scratch_bytes(const oq_conv *conv, int64_t batch, int threads)
+{
+	(void)batch;
+	return (size_t)(thread_floats(conv->state) * threads) * sizeof(float);
+}
+
+typedef struct winograd_call {
+	const oq_conv *conv;
+	const winograd_state *state;
+	const oq_winograd_kernels *kernels;
+	const float *x;
+	const oq_conv_prologue *prologue;
+	const oq_conv_epilogue *epilogue;
+	float *y;
+	int64_t tiles, in_patch, out_patch; /* of all patches; floats of one */
+} winograd_call;
+
+/* First voxel of a tile's outputs. */
+static int64_t locate(const winograd_state *s, int64_t tile, int64_t at[3])
+{
+	int64_t in_patch = tile % s->tile_count;
+	at[0] = in_patch / (s->tiles[1] * s->tiles[2]) * 2;
+	at[1] = in_patch / s->tiles[2] % s->tiles[1] * 2;
+	at[2] = in_patch % s->tiles[2] * 2;
+	return tile / s->tile_count;
+}
+
+static void input_tile(const winograd_call *call, int64_t tile, int64_t place, float *input)
+{
+	const oq_conv_shape *shape = &call->conv->shape;
+	oq_winograd_input t = {.channels = shape->in_channels, .prologue = call->prologue, .out = input + place * shape->in_channels,
+		.stride = call->state->row};
+	int64_t patch = locate(call->state, tile, t.at);
+	t.x = call->x + patch * call->in_patch;
+	for (int i = 0; i < 3; i++) {
+		t.at[i]--; /* the padding */
+		t.size[i] = shape->in[i];
+	}
+	call->kernels->input(&t);
+}
+
+static void multiply_panel(const winograd_call *call, int64_t panel, int64_t tiles, const float *input, float *products)
+{
+	const winograd_state *s = call->state;
+	int64_t in = call->conv->shape.in_channels, row = product_row(s);
+	const float *a[BLOCK_MOST];
+	float *c[BLOCK_MOST];
+	for (int64_t p = 0; p < POSITIONS; p++) {
+		for (int64_t t = 0; t < tiles; t++) {
+			a[t] = input + p * s->row + t * in;
+			c[t] = products + p * row + t * NR;
+		}
+		call->conv->gemm(tiles, in, a, s->weights + (p * s->panels + panel) * in * NR, c, false);
+	}
+}
+
+static void output_tiles(const winograd_call *call, int64_t panel, int64_t first, int64_t tiles, const float *products)
+{
+	const oq_conv_shape *shape = &call->conv->shape;
+	int64_t left = shape->out_channels - panel * NR;
+	for (int64_t t = 0; t < tiles; t++) {
+		oq_winograd_output o = {.products = products + t * NR, .stride = product_row(call->state), .channels = shape->out_channels,
+			.first = panel * NR, .count = left < NR ? left : NR, .epilogue = call->epilogue};
+		int64_t patch = locate(call->state, first + t, o.at);
+		memcpy(o.size, shape->out, sizeof o.size);
+		o.y = call->y + patch * call->out_patch;
+		o.residual = call->epilogue->residual ? call->epilogue->residual + patch * call->out_patch : NULL;
+		call->kernels->output(&o);
+	}
+}
+
+/* Many blocks: each thread takes blocks of its own. */
+static void run_blocks(const winograd_call *call, float *scratch, int threads)
+{
+	const winograd_state *s = call->state;
+	int64_t blocks = (call->tiles + s->block - 1) / s->block;
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic)
+	for (int64_t b = 0; b < blocks; b++) {
+		float *input = scratch + (threads > 1 ? omp_get_thread_num() : 0) * thread_floats(s), *products = input + POSITIONS * s->row;
+		int64_t first = b * s->block, tiles = call->tiles - first < s->block ? call->tiles - first : s->block;
+		for (int64_t t = 0; t < tiles; t++)
+			input_tile(call, first + t, t, input);
+		for (int64_t p = 0; p < s->panels; p++) {
+			multiply_panel(call, p, tiles, input, products);
+			output_tiles(call, p, first, tiles, products);
+		}
+	}
+}
+
+/* Few blocks: the threads share each, first by tiles, then by panels. */
+static void share_blocks(const winograd_call *call, float *scratch, int threads)
+{
+	const winograd_state *s = call->state;
+	for (int64_t first = 0; first < call->tiles; first += s->block) {
+		int64_t tiles = call->tiles - first < s->block ? call->tiles - first : s->block;
+#pragma omp parallel num_threads(threads)
+		{
+			float *products = scratch + POSITIONS * s->row + omp_get_thread_num() * thread_floats(s);
+#pragma omp for schedule(static)
+			for (int64_t t = 0; t < tiles; t++)
+				input_tile(call, first + t, t, scratch);
+#pragma omp for schedule(dynamic)
+			for (int64_t p = 0; p < s->panels; p++) {
+				multiply_panel(call, p, tiles, scratch, products);
+				output_tiles(call, p, first, tiles, products);
+			}
+		}
+	}
+}
+
+static const oq_winograd_kernels *kernels_for(oq_isa isa)
+{
+#ifdef OQ_KERNEL_X86
+	if (isa == OQ_ISA_AVX512)
+		return &oq_winograd_avx512;
+	if (isa == OQ_ISA_AVX2)
+		return &oq_winograd_avx2;
+#endif
+	(void)isa;
+	return &oq_winograd_plain;
+}
+
+static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
+	void *scratch, int threads)
+{
+	static const oq_conv_epilogue none = {.slope = 1.0f};
+	const winograd_state *s = conv->state;
+	const oq_conv_shape *shape = &conv->shape;
+	int64_t voxels = shape->in[0] * shape->in[1] * shape->in[2];
+	const winograd_call call = {.conv = conv, .state = s, .kernels = kernels_for(conv->isa), .x = x, .prologue = prologue,
+		.epilogue = epilogue ? epilogue : &none, .y = y, .tiles = batch * s->tile_count, .in_patch = voxels * shape->in_channels,
+		.out_patch = voxels * shape->out_channels};
+	if (threads > 1 && call.tiles < 4 * threads * s->block)
+		share_blocks(&call, scratch, threads);
+	else
+		run_blocks(&call, scratch, threads);
+}
+
+const oq_conv_ops oq_winograd_f2_ops = {supports, create, release, weight_bytes, scratch_bytes, run};

@@ -1,0 +1,37 @@
+/* The transforms of Winograd F(2x2x2, 3x3x3), one table per instruction set. */
+#ifndef OQ_NN_KERNEL_WINOGRAD_ISA_H
+#define OQ_NN_KERNEL_WINOGRAD_ISA_H
+
+#include "kernel/conv_f32.h"
+
+#define OQ_WINOGRAD_POSITIONS 64 /* 4x4x4 products for 2x2x2 outputs */
+
+/* One tile: 4x4x4 voxels whose first one lies at `at` (may be outside: zero there, also after the prologue). */
+typedef struct oq_winograd_input {
+	const float *x;              /* [D][H][W][channels] of one patch */
+	int64_t size[3], at[3], channels;
+	const oq_conv_prologue *prologue;
+	float *out;                  /* [position][...]: position p of this tile at out + p*stride */
+	int64_t stride;
+} oq_winograd_input;
+
+/* One tile of one panel of 32 output channels. */
+typedef struct oq_winograd_output {
+	const float *products;       /* position p at products + p*stride, 32 channels each */
+	int64_t stride, size[3], at[3], channels, first, count; /* channels [first, first+count) of the output */
+	const oq_conv_epilogue *epilogue;
+	const float *residual;       /* of this patch, or NULL */
+	float *y;                    /* of this patch */
+} oq_winograd_output;
+
+typedef struct oq_winograd_kernels {
+	void (*input)(const oq_winograd_input *tile);
+	void (*output)(const oq_winograd_output *tile);
+} oq_winograd_kernels;
+
+extern const oq_winograd_kernels oq_winograd_plain;
+#ifdef OQ_KERNEL_X86
+extern const oq_winograd_kernels oq_winograd_avx2, oq_winograd_avx512;
+#endif
+
+#endif
