@@ -1,10 +1,11 @@
-/* Own convolutions: tap GEMM against a naive convolution in double, and against itself over instruction sets, threads and
+/* Own convolutions: tap GEMM and Winograd against a naive convolution in double, and against itself over instruction sets, threads and
  * batches, bit for bit. */
 #include "harness.h"
 
 #include "kernel/conv_f32.h"
 
 typedef struct problem {
+	oq_conv_method method;
 	oq_conv_shape shape;
 	int64_t batch, inputs, outputs; /* values of one patch */
 	float *x, *weights, *bias, *residual, *scale, *shift;
@@ -74,19 +75,30 @@ static double naive_sum(const problem *p, int parts, int64_t patch, const int64_
 	return sum;
 }
 
+/* Winograd adds up to eight inputs and 27 products before they cancel, so that its error belongs to the tile, not to the single
+ * output: relative L2 over the whole result. Prototypes gave 2e-7 to 1e-6; 3e-6 leaves room for a few channels only. */
+#define WINOGRAD_BAR 3e-6
+
 static void check_naive(const problem *p, int parts, const float *y)
 {
 	const oq_conv_shape *s = &p->shape;
 	int64_t terms = s->in_channels * volume(s->kernel), total = p->batch * p->outputs, step = total > 3000 ? total / 1500 | 1 : 1;
+	double error = 0, norm = 0;
 	for (int64_t i = 0; i < total; i += step) {
 		int64_t patch = i / p->outputs, o = i % s->out_channels, v = i % p->outputs / s->out_channels;
 		const int64_t out[3] = {v / (s->out[1] * s->out[2]), v / s->out[2] % s->out[1], v % s->out[2]};
 		double size, want = naive_sum(p, parts, patch, out, o, &size);
 		want += parts & BIAS ? (double)p->bias[o] : 0;
 		want += parts & RESIDUAL ? (double)p->residual[i] : 0;
+		double difference = (double)y[i] - act(want, p->slope);
+		error += difference * difference;
+		norm += want * want;
+		if (p->method != OQ_CONV_TAP_GEMM)
+			continue;
 		/* A chain errs by at most one unit of the partial sums per link; the prologue adds two, bias, residual and activation three. */
 		OQ_CHECK_NEAR((double)y[i], act(want, p->slope), (double)(terms + 6) * 0x1p-24 * (size + 4));
 	}
+	OQ_CHECK(p->method == OQ_CONV_TAP_GEMM || error <= WINOGRAD_BAR * WINOGRAD_BAR * norm);
 }
 
 static void check_sums(const problem *p, const float *y, const double *sums)
@@ -128,7 +140,7 @@ static oq_conv *make_conv(const problem *p, oq_isa isa)
 {
 	oq_conv *conv;
 	oq_error err;
-	oq_status status = oq_conv_create(OQ_CONV_TAP_GEMM, &p->shape, p->weights, isa, &conv, &err);
+	oq_status status = oq_conv_create(p->method, &p->shape, p->weights, isa, &conv, &err);
 	OQ_REQUIRE(status == OQ_OK);
 	return conv;
 }
@@ -149,9 +161,10 @@ static void check_same(const problem *p, const oq_conv *conv, int parts, const f
 	free(sums);
 }
 
-static void check_shape(const oq_conv_shape *shape, int64_t batch, int parts, value_kind kind)
+static void check_method(oq_conv_method method, const oq_conv_shape *shape, int64_t batch, int parts, value_kind kind)
 {
 	problem p = make_problem(shape, batch, kind);
+	p.method = method;
 	float *want = aligned_values(batch * p.outputs);
 	double *sums = calloc((size_t)(batch * 2 * shape->out_channels), sizeof *sums);
 	OQ_REQUIRE(sums != NULL);
@@ -172,6 +185,13 @@ static void check_shape(const oq_conv_shape *shape, int64_t batch, int parts, va
 	free(want);
 	free(sums);
 	free_problem(&p);
+}
+
+static void check_shape(const oq_conv_shape *shape, int64_t batch, int parts, value_kind kind)
+{
+	check_method(OQ_CONV_TAP_GEMM, shape, batch, parts, kind);
+	if (oq_conv_supports(OQ_CONV_WINOGRAD_F2, shape))
+		check_method(OQ_CONV_WINOGRAD_F2, shape, batch, parts, kind);
 }
 
 /* Output extents that `pad` zeros on both sides give. */
@@ -214,6 +234,8 @@ static void check_chosen(void)
 		{{2, 3, 2}, 1, 1, 0, 1030, 1},    /* K block of a few, one output channel */
 		{{8, 8, 8}, 4, 4, 0, 3, 48},      /* patch embedding */
 		{{1, 1, 1}, 1, 1, 0, 2048, 65},   /* a linear layer */
+		{{9, 10, 11}, 3, 1, 1, 40, 70},   /* Winograd: several blocks, odd edges, part of a panel */
+		{{5, 4, 3}, 3, 1, 1, 130, 33},    /* Winograd: more channels than a block of the cache */
 	};
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
 		oq_conv_shape s = shape_of(shapes[i].in, shapes[i].kernel, shapes[i].stride, shapes[i].pad, shapes[i].in_channels, shapes[i].out_channels);
