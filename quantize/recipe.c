@@ -32,7 +32,7 @@ bool oq_pattern_match(const char *pattern, const char *text)
 
 static oq_status check_preprocessing(const oq_recipe *recipe, oq_error *err)
 {
-	static const char *const known[] = {"axes", "size", "spacing_mm", "hu_range", "out_range", NULL};
+	static const char *const known[] = {"axes", "size", "spacing_mm", "hu_range", "out_range", "slices", NULL};
 	const oq_json *preprocessing;
 	const char *axes;
 	int64_t size[3];

@@ -93,7 +93,7 @@ static oq_status open_models(cohort *c)
 		OQ_TRY(check_ready(c, c->models[i]));
 		if (c->embedding)
 			OQ_TRY(oq_session_open(c->models[i], c->lanes, &c->sessions[i], c->err));
-		size_t patch = oq_nn_model_input_count(c->models[i]->nn), result = oq_nn_model_output_count(c->models[i]->nn);
+		size_t patch = oq_model_patch_floats(c->models[i]), result = oq_nn_model_output_count(c->models[i]->nn);
 		c->patch_floats = patch > c->patch_floats ? patch : c->patch_floats;
 		c->result_floats = result > c->result_floats ? result : c->result_floats;
 	}
@@ -135,7 +135,7 @@ static oq_status open_outputs(cohort *c)
 static oq_status get_patch(cohort *c, int64_t index, int model, const oq_scan *scan, float *patch, oq_error *err)
 {
 	oq_row *row = &c->rows.rows[index];
-	size_t floats = oq_nn_model_input_count(c->models[model]->nn);
+	size_t floats = oq_model_patch_floats(c->models[model]);
 	if (c->ready) {
 		OQ_TRY(oq_npy_read_f32(c->ready, (size_t)index * floats, floats, patch, err));
 		for (size_t i = 0; i < floats; i++)
@@ -169,7 +169,7 @@ static oq_status run_row(cohort *c, int64_t index, const oq_scan *scan, int lane
 		size_t count = c->outputs[m].row_floats;
 		oq_status status = c->rows.rows[index].message ? OQ_E_INPUT : get_patch(c, index, m, scan, c->patch[lane], &err);
 		if (status == OQ_OK && c->embedding)
-			status = oq_nn_session_run(c->sessions[m]->nn[lane], c->patch[lane], values, &err);
+			status = oq_session_lane(c->sessions[m], lane, c->patch[lane], values, &err);
 		if (status == OQ_OK)
 			status = check_result(values, count, &err);
 		oq_status written = OQ_OK;

@@ -5,6 +5,7 @@
 #include "core/cpu.h"
 #include "core/package.h"
 #include "io/patch.h"
+#include "io/slices.h"
 #include "nn/nn.h"
 
 #include <oncoquant.h>
@@ -13,6 +14,8 @@ struct oq_model {
 	oq_package *package;
 	oq_nn_model *nn;
 	oq_patch_spec spec;
+	bool sliced;           /* the network sees slices; the embedding is the mean over them */
+	oq_slices_spec slices;
 	int threads_per_patch;
 	double open_seconds;
 };
@@ -21,11 +24,16 @@ struct oq_session {
 	const oq_model *model;
 	int lanes;
 	oq_nn_session **nn; /* one per lane */
+	struct oq_slice_room *rooms; /* one per lane when the model is sliced */
 };
 
 struct oq_scan {
 	oq_volume *volume;
 };
+
+/* Values of one patch, and the patch through one lane of a session. */
+size_t oq_model_patch_floats(const oq_model *model);
+oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err);
 
 /* The document as text for the caller; frees it in every case. */
 oq_status oq_finish_json(oq_json *json, bool good, char **text, oq_error *err);

@@ -25,7 +25,8 @@ static oq_status check_shapes(const oq_model *model, oq_error *err)
 		return oq_fail(err, OQ_E_MODEL, "E_GRAPH", "%s: embedding.size is %lld, the graph makes %zu", where, (long long)size,
 			oq_nn_model_output_count(model->nn));
 	oq_nn_model_input_shape(model->nn, shape);
-	if (shape[0] != 1 || memcmp(shape + 1, model->spec.size, sizeof model->spec.size))
+	const int64_t slice[4] = {3, 1, model->slices.size, model->slices.size};
+	if (model->sliced ? memcmp(shape, slice, sizeof slice) : shape[0] != 1 || memcmp(shape + 1, model->spec.size, sizeof model->spec.size))
 		return oq_fail(err, OQ_E_MODEL, "E_GRAPH", "%s: preprocessing.size is not the size of the graph's input", where);
 	return OQ_OK;
 }
@@ -37,6 +38,7 @@ static oq_status open_model(oq_model *model, const char *package, oq_error *err)
 	OQ_TRY(oq_package_open(package, &model->package, err));
 	OQ_TRY(oq_json_need_object(oq_package_json(model->package), "preprocessing", package, &preprocessing, err));
 	OQ_TRY(oq_patch_spec_parse(preprocessing, package, &model->spec, err));
+	OQ_TRY(oq_slices_spec_parse(preprocessing, package, &model->slices, &model->sliced, err));
 	OQ_TRY(oq_nn_model_open(model->package, &options, &model->nn, err));
 	return check_shapes(model, err);
 }
@@ -73,9 +75,13 @@ int64_t oq_model_embedding_size(const oq_model *model)
 
 void oq_model_patch_shape(const oq_model *model, int64_t shape[4])
 {
-	int64_t all[OQ_MAX_RANK];
-	oq_nn_model_input_shape(model->nn, all);
-	memcpy(shape, all, 4 * sizeof *shape);
+	shape[0] = 1;
+	memcpy(shape + 1, model->spec.size, sizeof model->spec.size);
+}
+
+size_t oq_model_patch_floats(const oq_model *model)
+{
+	return (size_t)(model->spec.size[0] * model->spec.size[1] * model->spec.size[2]);
 }
 
 /* How many nodes of each op the graph has. */
@@ -118,6 +124,66 @@ oq_status oq_model_json(const oq_model *model, char **json, oq_error *err)
 	return oq_finish_json(root, good, json, err);
 }
 
+/* What a lane needs to cut slices: 8-bit planes, one normalised slice, one slice's vector, their sum. */
+struct oq_slice_room {
+	unsigned char *planes;
+	float *slice, *vector;
+	double *sum;
+};
+
+static oq_status open_rooms(oq_session *session, int lanes, oq_error *err)
+{
+	const oq_model *model = session->model;
+	const int64_t *size = model->spec.size;
+	if (!model->sliced)
+		return OQ_OK;
+	size_t planes = (size_t)(size[0] * (size[2] + model->slices.size)), slice = oq_nn_model_input_count(model->nn) * sizeof(float);
+	size_t outputs = oq_nn_model_output_count(model->nn);
+	session->rooms = oq_calloc((size_t)lanes, sizeof *session->rooms);
+	for (int i = 0; session->rooms && i < lanes; i++) {
+		struct oq_slice_room *room = &session->rooms[i];
+		*room = (struct oq_slice_room){.planes = oq_alloc(planes), .slice = oq_alloc_aligned(slice), .vector = oq_alloc(outputs * sizeof(float)),
+			.sum = oq_alloc(outputs * sizeof(double))};
+		if (!room->planes || !room->slice || !room->vector || !room->sum)
+			return oq_fail_memory(err, "session", slice);
+	}
+	return session->rooms ? OQ_OK : oq_fail_memory(err, "session", (size_t)lanes * sizeof *session->rooms);
+}
+
+static void close_rooms(oq_session *session, int lanes)
+{
+	for (int i = 0; session->rooms && i < lanes; i++) {
+		oq_free(session->rooms[i].planes);
+		oq_free_aligned(session->rooms[i].slice);
+		oq_free(session->rooms[i].vector);
+		oq_free(session->rooms[i].sum);
+	}
+	oq_free(session->rooms);
+}
+
+/* Slice by slice; the mean of the vectors, summed in double in slice order. */
+static oq_status run_slices(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
+{
+	const oq_model *model = session->model;
+	const struct oq_slice_room *room = &session->rooms[lane];
+	size_t outputs = oq_nn_model_output_count(model->nn);
+	memset(room->sum, 0, outputs * sizeof *room->sum);
+	for (int64_t i = 0; i < model->spec.size[1]; i++) {
+		oq_slice_make(patch, model->spec.size, i, &model->slices, room->planes, room->slice);
+		OQ_TRY(oq_nn_session_run(session->nn[lane], room->slice, room->vector, err));
+		for (size_t k = 0; k < outputs; k++)
+			room->sum[k] += (double)room->vector[k];
+	}
+	for (size_t k = 0; k < outputs; k++)
+		embedding[k] = (float)(room->sum[k] / (double)model->spec.size[1]);
+	return OQ_OK;
+}
+
+oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
+{
+	return session->model->sliced ? run_slices(session, lane, patch, embedding, err) : oq_nn_session_run(session->nn[lane], patch, embedding, err);
+}
+
 oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq_error *err)
 {
 	if (lanes < 1 || lanes > 4096)
@@ -133,6 +199,8 @@ oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq
 		session->lanes += status == OQ_OK;
 	}
 	if (status == OQ_OK)
+		status = open_rooms(session, lanes, err);
+	if (status == OQ_OK)
 		*out = session;
 	else
 		oq_session_close(session);
@@ -145,17 +213,18 @@ void oq_session_close(oq_session *session)
 		return;
 	for (int i = 0; i < session->lanes; i++)
 		oq_nn_session_close(session->nn[i]);
+	close_rooms(session, session->lanes);
 	oq_free((void *)session->nn);
 	oq_free(session);
 }
 
 oq_status oq_session_run(oq_session *session, const float *patches, int64_t count, float *embeddings, oq_error *err)
 {
-	size_t in = oq_nn_model_input_count(session->model->nn), out = oq_nn_model_output_count(session->model->nn);
+	size_t in = oq_model_patch_floats(session->model), out = oq_nn_model_output_count(session->model->nn);
 	oq_status status = OQ_OK;
 	if (session->lanes == 1 || count == 1) {
 		for (int64_t i = 0; i < count && status == OQ_OK; i++)
-			status = oq_nn_session_run(session->nn[0], patches + (size_t)i * in, embeddings + (size_t)i * out, err);
+			status = oq_session_lane(session, 0, patches + (size_t)i * in, embeddings + (size_t)i * out, err);
 		return status;
 	}
 	int64_t next = 0;
@@ -170,7 +239,7 @@ oq_status oq_session_run(oq_session *session, const float *patches, int64_t coun
 		for (int64_t i = 0; i < count; i++) {
 			if (own.status != OQ_OK)
 				continue;
-			oq_status one = oq_nn_session_run(session->nn[lane], patches + (size_t)i * in, embeddings + (size_t)i * out, &own);
+			oq_status one = oq_session_lane(session, lane, patches + (size_t)i * in, embeddings + (size_t)i * out, &own);
 			if (one == OQ_OK)
 				continue;
 			own.status = one;

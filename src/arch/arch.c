@@ -10,10 +10,10 @@ static const struct {
 } families[] = {
 	{"segresenc", oq_arch_segresenc}, {"resnet3d", oq_arch_resnet3d}, {"i3resnet", oq_arch_i3resnet},
 	{"unet3d", oq_arch_unet3d}, {"nnunet", oq_arch_nnunet}, {"swin", oq_arch_swin},
-	{"ctvit", oq_arch_ctvit},
+	{"ctvit", oq_arch_ctvit}, {"davit", oq_arch_davit},
 };
 
-static const char *const names[] = {"segresenc", "resnet3d", "i3resnet", "unet3d", "nnunet", "swin", "ctvit", NULL};
+static const char *const names[] = {"segresenc", "resnet3d", "i3resnet", "unet3d", "nnunet", "swin", "ctvit", "davit", NULL};
 
 const char *const *oq_arch_families(void)
 {

@@ -67,6 +67,7 @@ oq_status oq_arch_i3resnet(const oq_json *parameters, const char *where, oq_json
 oq_status oq_arch_unet3d(const oq_json *parameters, const char *where, oq_json **graph, oq_error *err);
 oq_status oq_arch_nnunet(const oq_json *parameters, const char *where, oq_json **graph, oq_error *err);
 oq_status oq_arch_swin(const oq_json *parameters, const char *where, oq_json **graph, oq_error *err);
+oq_status oq_arch_davit(const oq_json *parameters, const char *where, oq_json **graph, oq_error *err);
 oq_status oq_arch_ctvit(const oq_json *parameters, const char *where, oq_json **graph, oq_error *err);
 
 /* Bottleneck stages shared by the two residual networks (bottleneck.c): depths[4], planes of the first stage, 3x3x3 stride on

@@ -1,7 +1,8 @@
 /* Channel attention (DaViT): within each group of 32 channels the channels attend to each other, summed over all tokens:
  *   A[a][b] = softmax_b( N^-0.5 * sum_n q[n][a] k[n][b] ),  out[n][a] = sum_b A[a][b] v[n][b]
- * Input [q|k|v] of 3C channels, group-major; "groups". Both products run through the float32 micro-kernel in blocks of tokens,
- * chained in token order, so that a block's size changes no bits. */
+ * Input [q|k|v] of 3C channels, group-major; "groups". Both products run through the float32 micro-kernel in blocks of tokens;
+ * the blocks of the first are summed in double: over 14,400 tokens one float chain would lose two digits, which the depth of the
+ * network multiplies. */
 #include "op.h"
 
 #include "kernel/gemm_f32.h"
@@ -35,11 +36,12 @@ static oq_status infer_channel(const oq_graph *graph, oq_node *node, oq_value *o
 typedef struct channel_scratch {
 	float *queries;  /* [DIM][BLOCK], transposed */
 	float *keys;     /* [BLOCK][DIM] */
-	float *scores;   /* [DIM][DIM] */
+	float *scores;   /* [DIM][DIM], of one block, then of all */
+	double *sums;    /* [DIM][DIM] */
 	float *packed;   /* [DIM][DIM], transposed scores */
 } channel_scratch;
 
-#define THREAD_FLOATS (2 * DIM * BLOCK + 2 * DIM * DIM)
+#define THREAD_FLOATS (2 * DIM * BLOCK + 4 * DIM * DIM)
 
 static oq_status plan_channel(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
 {
@@ -67,11 +69,16 @@ static void score(oq_gemm_f32_fn *gemm, const float *q, const float *k, int64_t 
 		in[c] = s->queries + c * BLOCK;
 		out[c] = s->scores + c * DIM;
 	}
+	memset(s->sums, 0, DIM * DIM * sizeof *s->sums);
 	for (int64_t n = 0; n < tokens; n += BLOCK) {
 		int64_t some = tokens - n < BLOCK ? tokens - n : BLOCK;
 		gather_block(q + n * stride, k + n * stride, stride, some, s);
-		gemm(DIM, some, in, s->keys, out, n > 0);
+		gemm(DIM, some, in, s->keys, out, false);
+		for (int i = 0; i < DIM * DIM; i++)
+			s->sums[i] += (double)s->scores[i];
 	}
+	for (int i = 0; i < DIM * DIM; i++)
+		s->scores[i] = (float)s->sums[i];
 }
 
 static void apply(oq_gemm_f32_fn *gemm, const float *v, int64_t stride, int64_t tokens, int64_t channels, const channel_scratch *s, float *y)
@@ -95,7 +102,7 @@ static void attend_group(const oq_step *step, const oq_run *run, int64_t group, 
 	int64_t channels = output->shape[0], tokens = oq_value_voxels(output), stride = 3 * channels;
 	const float *q = oq_run_input(step, run, 0) + group * DIM, *k = q + channels, *v = k + channels;
 	const channel_scratch s = {.queries = scratch, .keys = scratch + DIM * BLOCK, .scores = scratch + 2 * DIM * BLOCK,
-		.packed = scratch + 2 * DIM * BLOCK + DIM * DIM};
+		.packed = scratch + 2 * DIM * BLOCK + DIM * DIM, .sums = (double *)(void *)(scratch + 2 * DIM * (BLOCK + DIM))};
 	score(oq_gemm_f32_kernel(run->isa), q, k, stride, tokens, &s);
 	float scale = (float)(1.0 / sqrt((double)tokens));
 	for (int a = 0; a < DIM; a++) {

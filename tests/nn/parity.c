@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "core/package.h"
 #include "io/npy.h"
+#include "io/slices.h"
 #include "nn/nn.h"
 
 #define STAGE_BAR 2e-5 /* of a stage's own scale; stages before a norm carry larger absolute values than the embedding */
@@ -89,11 +90,11 @@ static void check_stage(oq_nn_session *session, const oq_json *stage)
 	OQ_CHECK(worst < STAGE_BAR);
 }
 
-static const oq_json *stages_of(const char *golden, oq_json **document)
+static const oq_json *stages_of(const char *golden, const char *which, oq_json **document)
 {
 	char path[1024];
 	oq_error err = {0};
-	snprintf(path, sizeof path, "%s/golden/%s__p0_interior__stages.json", OQ_TEST_DATA, golden);
+	snprintf(path, sizeof path, "%s/golden/%s__p0_interior%s__stages.json", OQ_TEST_DATA, golden, which);
 	if (oq_json_read_file(path, document, &err) != OQ_OK)
 		return NULL;
 	return oq_json_get(*document, "stages");
@@ -102,7 +103,7 @@ static const oq_json *stages_of(const char *golden, oq_json **document)
 static void check_stages(const oq_package *package, const char *golden, const float *patch, size_t output_count)
 {
 	oq_json *document = NULL;
-	const oq_json *stages = stages_of(golden, &document);
+	const oq_json *stages = stages_of(golden, "", &document);
 	if (!stages)
 		return; /* astra has embeddings only */
 	const char *keep[MAX_STAGES + 1] = {0};
@@ -151,6 +152,53 @@ static void check_patch(oq_nn_session *session, oq_nn_session *shared, const cha
 	oq_free_aligned(expected);
 }
 
+/* A network on slices: the vectors of three slices, and every stage of the middle one. All threads share a slice. */
+static int check_slices(const oq_package *package, const oq_slices_spec *spec, const char *golden, const char *setting, double bar)
+{
+	static const int64_t indices[3] = {8, 24, 40}, size[3] = {48, 48, 48};
+	char path[1024];
+	const char *keep[MAX_STAGES + 1] = {0};
+	int count = 0;
+	size_t patch_count, expected_count;
+	oq_json *document = NULL;
+	oq_error err = {0};
+	const oq_json *stages = stages_of(golden, "__slice24", &document);
+	OQ_REQUIRE(stages);
+	for (const oq_json *stage = oq_json_first(stages); stage && count < MAX_STAGES; stage = oq_json_next(stage))
+		keep[count++] = stage_name(stage);
+	snprintf(path, sizeof path, "%s/patches/%s__p0_interior.npy", OQ_TEST_DATA, setting);
+	float *patch = read_npy(path, &patch_count);
+	snprintf(path, sizeof path, "%s/golden/%s__p0_interior__slices_8_24_40.npy", OQ_TEST_DATA, golden);
+	float *expected = read_npy(path, &expected_count);
+	oq_nn_model *model = NULL;
+	oq_nn_session *session = NULL;
+	const oq_nn_options options = {.keep = keep, .threads_per_patch = 2};
+	if (oq_nn_model_open(package, &options, &model, &err) != OQ_OK || oq_nn_session_open(model, &session, &err) != OQ_OK)
+		fprintf(stderr, "%s\n", err.message);
+	OQ_REQUIRE(patch && expected && session);
+	size_t outputs = oq_nn_model_output_count(model);
+	float *slice = oq_alloc_aligned(oq_nn_model_input_count(model) * sizeof *slice), *embedding = oq_alloc(outputs * sizeof *embedding);
+	unsigned char *room = oq_alloc((size_t)(size[0] * (size[2] + spec->size)));
+	for (size_t i = 0; i < 3; i++) {
+		oq_slice_make(patch, size, indices[i], spec, room, slice);
+		OQ_REQUIRE(oq_nn_session_run(session, slice, embedding, &err) == OQ_OK);
+		double distance = relative_l2(embedding, expected + i * outputs, outputs);
+		printf("  %s slice %lld relative L2 %.2e\n", golden, (long long)indices[i], distance);
+		OQ_CHECK(distance < bar);
+		for (const oq_json *stage = oq_json_first(stages); stage && indices[i] == 24; stage = oq_json_next(stage))
+			check_stage(session, stage);
+	}
+	oq_free(room);
+	oq_free(embedding);
+	oq_free_aligned(slice);
+	oq_free_aligned(patch);
+	oq_free_aligned(expected);
+	oq_nn_session_close(session);
+	oq_nn_model_close(model);
+	oq_json_free(document);
+	return oq_checks_done();
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 5)
@@ -161,7 +209,16 @@ int main(int argc, char **argv)
 	oq_nn_model *model = NULL, *shared_model = NULL;
 	oq_nn_session *session = NULL, *shared = NULL;
 	const oq_nn_options two = {.threads_per_patch = 2};
-	bool open = oq_package_open(argv[1], &package, &err) == OQ_OK && oq_nn_model_open(package, NULL, &model, &err) == OQ_OK
+	OQ_REQUIRE(oq_package_open(argv[1], &package, &err) == OQ_OK);
+	oq_slices_spec slices;
+	bool sliced = false;
+	OQ_REQUIRE(oq_slices_spec_parse(oq_json_get(oq_package_json(package), "preprocessing"), argv[1], &slices, &sliced, &err) == OQ_OK);
+	if (sliced) {
+		int code = check_slices(package, &slices, golden, setting, atof(argv[4]));
+		oq_package_close(package);
+		return code;
+	}
+	bool open = oq_nn_model_open(package, NULL, &model, &err) == OQ_OK
 		&& oq_nn_session_open(model, &session, &err) == OQ_OK && oq_nn_model_open(package, &two, &shared_model, &err) == OQ_OK
 		&& oq_nn_session_open(shared_model, &shared, &err) == OQ_OK;
 	if (!open)
