@@ -15,7 +15,14 @@
  *     global_avg_pool       mean over all voxels -> [C]
  *     l2_normalize    divide by the L2 norm; "eps" added nowhere, norm 0 is refused at run time
  *     permute         "perm" over [C][D][H][W]
- *     flatten         row-major to one vector                                                                              */
+ *     flatten         row-major to one vector
+ *     reshape         "grid" [3]: the same voxels in the same order as another grid
+ *     layer_norm      over channels; optional "weight","bias"; "eps"
+ *     geglu           first half of the channels times the GELU of the second
+ *     patchify        "block" [3]: blocks of a one-channel volume become voxels of block-size channels
+ *     patch_merge     "offsets": neighbours of a 2x2x2 block in the order given become channels
+ *     window_attention, channel_attention, vq_lookup      see op_attention.c, op_channel_attention.c, op_vq.c
+ * Weights of rank 4 are two-dimensional convolutions; linear layers on volumes act on every voxel ("transposed": [in][out]). */
 #ifndef OQ_NN_NN_H
 #define OQ_NN_NN_H
 
