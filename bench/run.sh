@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures oncoquant beside PyTorch, ONNX Runtime, OpenVINO and MONAI: installs them below .deps/peers, builds, measures, prints the tables.
-# Everything goes to out/bench/. About 45 minutes on two cores, which should have nothing else to do.
+# Everything goes to out/bench/. About an hour on two cores, which should have nothing else to do.
 # Usage: bench/run.sh [--quick] [--docs] [options of bench/peers/compare.py]
 #   --quick  short turns, one round: to see that everything works (about 15 minutes)
 #   --docs   also put the tables into docs/performance.md

@@ -57,9 +57,14 @@ class Peer:
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
-            self.log.seek(0)
-            raise RuntimeError(f"{self.runtime}: {(self.log.read().strip().splitlines() or ['ended without a word'])[-1]}")
+            raise RuntimeError(f"{self.runtime}: {self.last_words()}")
         return json.loads(line)
+
+    def last_words(self):
+        self.log.seek(0)
+        lines = self.log.read().strip().splitlines()
+        errors = [line for line in lines if "Error" in line]
+        return (errors or lines or [f"ended with code {self.process.returncode}"])[-1].strip()
 
     def turn(self, seconds):
         if self.process.poll() is None:
@@ -183,14 +188,14 @@ def markdown(report):
     lines += table(rows, lambda way: f"{way['relative_l2']:.1e}")
     lines += ["", "Peak memory of the process (MB), loading included:", ""]
     lines += table(rows, lambda way: f"{way['peak_rss_mb']:.0f}")
+    failures = [f"- {row['model']}, threads {row['threads']}, batch {row['batch']}: {message}" for row in rows for message in row["failures"].values()]
+    lines += ["", "Failed:", "", *failures] if failures else []
     return "\n".join(lines) + "\n"
 
 
 def make_package(options, model):
     """Full-size deterministic weights; astra's real ones where scripts/fetch_astra.sh has put them."""
     package = options.out / f"{model}.oq"
-    if package.exists():
-        return package
     astra = ROOT / ".deps/astra/astra_encoder.pt"
     source = ["--checkpoint", astra] if model == "astra" and astra.exists() else ["--synthetic", "1"]
     subprocess.run([options.oncoquant, "convert", "--model", model, *source, "-o", package, "--quiet"], check=True)
@@ -216,10 +221,10 @@ def arguments():
     parser.add_argument("--oncoquant", type=pathlib.Path, default=ROOT / "build/oncoquant", help="the command to measure (build/oncoquant)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "out/bench", help="where everything goes (out/bench)")
     parser.add_argument("--models", default=",".join(MODELS), help="comma-separated (%(default)s)")
-    parser.add_argument("--threads", type=numbers, default=[1, 2], help="comma-separated (1,2)")
+    parser.add_argument("--threads", type=numbers, default=sorted({1, min(2, len(machine.processors()))}), help="comma-separated (1,2)")
     parser.add_argument("--batches", type=numbers, default=[1, 8], help="comma-separated, at most 8 (1,8)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of a turn (1.5)")
+    parser.add_argument("--seconds", type=float, default=1, help="of a turn (1)")
     parser.add_argument("--without", action="append", default=[], choices=PEERS, help="leave this peer out")
     return parser.parse_args()
 

@@ -198,8 +198,7 @@ def main():
     options.out = options.out.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
     package, scan = options.out / "ct-fm.oq", options.out / "scan.nii.gz"
-    if not package.exists():
-        subprocess.run([options.oncoquant, "convert", "--model", "ct-fm", "--synthetic", "1", "-o", package, "--quiet"], check=True)
+    subprocess.run([options.oncoquant, "convert", "--model", "ct-fm", "--synthetic", "1", "-o", package, "--quiet"], check=True)
     if not scan.exists():
         make_scan(scan)
     for count in SEEDS:

@@ -89,11 +89,12 @@ static oq_status open_models(cohort *c)
 	if (!c->models || !c->sessions || !c->outputs)
 		return oq_fail_memory(c->err, "job", (size_t)count * sizeof *c->outputs);
 	for (int i = 0; i < count; i++) {
-		OQ_TRY(oq_model_open(c->job->packages[i], &options, &c->models[i], c->err));
+		OQ_TRY(c->embedding ? oq_model_open(c->job->packages[i], &options, &c->models[i], c->err)
+			: oq_model_open_preprocessing(c->job->packages[i], &c->models[i], c->err));
 		OQ_TRY(check_ready(c, c->models[i]));
 		if (c->embedding)
 			OQ_TRY(oq_session_open(c->models[i], c->lanes, &c->sessions[i], c->err));
-		size_t patch = oq_model_patch_floats(c->models[i]), result = oq_nn_model_output_count(c->models[i]->nn);
+		size_t patch = oq_model_patch_floats(c->models[i]), result = c->embedding ? oq_nn_model_output_count(c->models[i]->nn) : 0;
 		c->patch_floats = patch > c->patch_floats ? patch : c->patch_floats;
 		c->result_floats = result > c->result_floats ? result : c->result_floats;
 	}

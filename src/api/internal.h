@@ -12,7 +12,7 @@
 
 struct oq_model {
 	oq_package *package;
-	oq_nn_model *nn;
+	oq_nn_model *nn;       /* NULL when only the preprocessing was opened */
 	oq_patch_spec spec;
 	bool sliced;           /* the network sees slices; the embedding is the mean over them */
 	oq_slices_spec slices;
@@ -31,6 +31,8 @@ struct oq_scan {
 	oq_volume *volume;
 };
 
+/* A model that can cut patches but not run: its weights are not read. */
+oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_error *err);
 /* Values of one patch, and the patch through one lane of a session. */
 size_t oq_model_patch_floats(const oq_model *model);
 oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err);

@@ -31,14 +31,19 @@ static oq_status check_shapes(const oq_model *model, oq_error *err)
 	return OQ_OK;
 }
 
-static oq_status open_model(oq_model *model, const char *package, oq_error *err)
+static oq_status open_preprocessing(oq_model *model, const char *package, oq_error *err)
 {
 	const oq_json *preprocessing;
-	const oq_nn_options options = {.threads_per_patch = model->threads_per_patch};
 	OQ_TRY(oq_package_open(package, &model->package, err));
 	OQ_TRY(oq_json_need_object(oq_package_json(model->package), "preprocessing", package, &preprocessing, err));
 	OQ_TRY(oq_patch_spec_parse(preprocessing, package, &model->spec, err));
-	OQ_TRY(oq_slices_spec_parse(preprocessing, package, &model->slices, &model->sliced, err));
+	return oq_slices_spec_parse(preprocessing, package, &model->slices, &model->sliced, err);
+}
+
+static oq_status open_model(oq_model *model, const char *package, oq_error *err)
+{
+	const oq_nn_options options = {.threads_per_patch = model->threads_per_patch};
+	OQ_TRY(open_preprocessing(model, package, err));
 	OQ_TRY(oq_nn_model_open(model->package, &options, &model->nn, err));
 	return check_shapes(model, err);
 }
@@ -52,6 +57,19 @@ oq_status oq_model_open(const char *package, const oq_model_options *options, oq
 	model->threads_per_patch = options && options->threads_per_patch > 1 ? options->threads_per_patch : 1;
 	oq_status status = open_model(model, package, err);
 	model->open_seconds = now_seconds() - start;
+	if (status == OQ_OK)
+		*out = model;
+	else
+		oq_model_close(model);
+	return status;
+}
+
+oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_error *err)
+{
+	oq_model *model = oq_calloc(1, sizeof *model);
+	if (!model)
+		return oq_fail_memory(err, package, sizeof *model);
+	oq_status status = open_preprocessing(model, package, err);
 	if (status == OQ_OK)
 		*out = model;
 	else
