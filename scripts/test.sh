@@ -54,7 +54,7 @@ run_check "Style" "$OQ_ROOT/scripts/check_style.sh"
 run_tests "whole suite" "$OQ_ROOT/build"
 
 OQ_BUILD=$OQ_ROOT/build-asan "$OQ_ROOT/scripts/build.sh" -DOQ_WERROR=ON -DOQ_SANITIZE=address,undefined "${cmake_arguments[@]}"
-# Not the three slowest networks: CT-FM and astra stand for the families of the first two; only the largest networks run unwatched.
+# Without the largest networks, and without VISTA3D, Merlin and PASTA, whose ops CT-FM, astra and FMCIB run as well.
 run_tests "sanitizers" "$OQ_ROOT/build-asan" --label-exclude 'slow|package|network|large' --exclude-regex 'parity_(vista3d|merlin|pasta)'
 
 # Capping only lowers: on a processor without AVX-512 the second run repeats the first.
