@@ -30,12 +30,6 @@ static oq_status parse(const oq_json *p, const char *where, ctvit *net, oq_error
 	return good ? OQ_OK : oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: parameters out of range: blocks must divide the size", where);
 }
 
-static void add_named(oq_emitter *e, oq_json *node, const char *key, oq_val tensor, int rank, const int64_t *shape)
-{
-	oq_emit_check(e, oq_json_add_string(node, key, tensor.name));
-	oq_emit_tensor(e, tensor.name, rank, shape);
-}
-
 static oq_val emit_reshape(oq_emitter *e, oq_val name, oq_val x, const int64_t grid[3])
 {
 	oq_emit_check(e, oq_json_add_ints(oq_emit_node(e, "reshape", name, &x, 1), "grid", grid, 3));
@@ -49,8 +43,8 @@ static oq_val emit_peg(oq_emitter *e, const ctvit *net, oq_val x, const char *la
 	const int64_t shape[5] = {net->dim, 1, 3, 3, 3};
 	oq_val name = oq_name("%s.0", layer);
 	oq_json *node = oq_emit_node(e, "conv", name, &x, 1);
-	add_named(e, node, "weight", oq_name("%s.0.dsconv.weight", layer), 5, shape);
-	add_named(e, node, "bias", oq_name("%s.0.dsconv.bias", layer), 1, shape);
+	oq_emit_named(e, node, "weight", oq_name("%s.0.dsconv.weight", layer), 5, shape);
+	oq_emit_named(e, node, "bias", oq_name("%s.0.dsconv.bias", layer), 1, shape);
 	oq_emit_check(e, oq_json_add_ints(node, "stride", ones, 3) && oq_json_add_int(node, "groups", net->dim));
 	oq_json *list = oq_json_add_array(node, "pad");
 	for (int i = 0; i < 3; i++)
@@ -68,8 +62,8 @@ static oq_val emit_attention(oq_emitter *e, const ctvit *net, oq_val x, const ch
 		oq_emit_linear(e, to_kv, x, net->dim, 2 * inner, false, to_kv.name)};
 	oq_json *node = oq_emit_node(e, "window_attention", name, inputs, 2);
 	oq_emit_check(e, oq_json_add_int(node, "heads", net->heads) && oq_json_add_ints(node, "window", window, 3) && oq_json_add_number(node, "scale", 8));
-	add_named(e, node, "q_scale", oq_name("%s.1.q_scale", layer), 1, &dim_head);
-	add_named(e, node, "k_scale", oq_name("%s.1.k_scale", layer), 1, &dim_head);
+	oq_emit_named(e, node, "q_scale", oq_name("%s.1.q_scale", layer), 1, &dim_head);
+	oq_emit_named(e, node, "k_scale", oq_name("%s.1.k_scale", layer), 1, &dim_head);
 	if (biased)
 		oq_emit_check(e, oq_json_add_string(node, "bias_mlp", "spatial_rel_pos_bias"));
 	return oq_emit_linear(e, oq_name("%s.1", layer), name, inner, net->dim, false, to_out.name);
@@ -149,7 +143,7 @@ oq_status oq_arch_ctvit(const oq_json *parameters, const char *where, oq_json **
 	oq_emit_check(&e, oq_json_add_ints(oq_emit_node(&e, "permute", turned, &x, 1), "perm", places_first, 4));
 	x = emit_transformer(&e, &net, turned, "enc_temporal_transformer", true);
 	oq_val codes = oq_name("vq");
-	add_named(&e, oq_emit_node(&e, "vq_lookup", codes, &x, 1), "codebook", oq_name("vq._codebook.embed"), 3, codebook);
+	oq_emit_named(&e, oq_emit_node(&e, "vq_lookup", codes, &x, 1), "codebook", oq_name("vq._codebook.embed"), 3, codebook);
 	x = oq_emit_simple(&e, "global_avg_pool", oq_name("embedding"), codes);
 	return oq_emit_close(&e, x, graph);
 }

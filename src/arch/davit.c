@@ -30,12 +30,6 @@ static oq_status parse(const oq_json *p, const char *where, davit *net, oq_error
 	return good ? OQ_OK : oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: parameters out of range: dims must be multiples of %d", where, DIM_HEAD);
 }
 
-static void add_named(oq_emitter *e, oq_json *node, const char *key, oq_val tensor, int rank, const int64_t *shape)
-{
-	oq_emit_check(e, oq_json_add_string(node, key, tensor.name));
-	oq_emit_tensor(e, tensor.name, rank, shape);
-}
-
 typedef struct flat_conv {
 	int64_t in, out, kernel, stride, groups;
 } flat_conv;
@@ -46,8 +40,8 @@ static oq_val emit_conv2d(oq_emitter *e, oq_val name, oq_val x, const flat_conv 
 	const int64_t shape[4] = {c->out, c->in / c->groups, c->kernel, c->kernel}, stride[3] = {1, c->stride, c->stride};
 	const int64_t none[2] = {0, 0}, both[2] = {c->kernel / 2, c->kernel / 2};
 	oq_json *node = oq_emit_node(e, "conv", name, &x, 1);
-	add_named(e, node, "weight", oq_name("%s.weight", tensor), 4, shape);
-	add_named(e, node, "bias", oq_name("%s.bias", tensor), 1, shape);
+	oq_emit_named(e, node, "weight", oq_name("%s.weight", tensor), 4, shape);
+	oq_emit_named(e, node, "bias", oq_name("%s.bias", tensor), 1, shape);
 	oq_json *pads = oq_json_add_array(node, "pad");
 	oq_emit_check(e, oq_json_add_ints(node, "stride", stride, 3) && oq_json_add_int(node, "groups", c->groups)
 		&& oq_json_add_ints(pads, NULL, none, 2) && oq_json_add_ints(pads, NULL, both, 2) && oq_json_add_ints(pads, NULL, both, 2));
@@ -142,7 +136,7 @@ oq_status oq_arch_davit(const oq_json *parameters, const char *where, oq_json **
 	x = oq_emit_simple(&e, "global_avg_pool", oq_name("pooled"), x);
 	x = emit_norm(&e, oq_name("norms"), x, net.dims[STAGES - 1], norm.name);
 	oq_json *node = oq_emit_node(&e, "linear", projected, &x, 1);
-	add_named(&e, node, "weight", oq_name("image_projection"), 2, projection);
+	oq_emit_named(&e, node, "weight", oq_name("image_projection"), 2, projection);
 	oq_emit_check(&e, oq_json_add_bool(node, "transposed", true));
 	x = oq_emit_simple(&e, "l2_normalize", oq_name("embedding"), projected);
 	return oq_emit_close(&e, x, graph);

@@ -65,8 +65,7 @@ void oq_emit_tensor(oq_emitter *e, const char *name, int rank, const int64_t *sh
 		oq_emit_check(e, oq_json_add_ints(e->tensors, name, shape, rank));
 }
 
-/* node.KEY = PREFIX.suffix, a tensor of this shape */
-static void add_tensor(oq_emitter *e, oq_json *node, const char *key, oq_val tensor, int rank, const int64_t *shape)
+void oq_emit_named(oq_emitter *e, oq_json *node, const char *key, oq_val tensor, int rank, const int64_t *shape)
 {
 	oq_emit_check(e, oq_json_add_string(node, key, tensor.name));
 	oq_emit_tensor(e, tensor.name, rank, shape);
@@ -92,9 +91,9 @@ oq_val oq_emit_conv(oq_emitter *e, oq_val name, oq_val x, const oq_conv_args *ar
 {
 	const int64_t shape[5] = {args->out, args->in, args->kernel[0], args->kernel[1], args->kernel[2]};
 	oq_json *node = oq_emit_node(e, "conv", name, &x, 1);
-	add_tensor(e, node, "weight", oq_name("%s.weight", args->weight), 5, shape);
+	oq_emit_named(e, node, "weight", oq_name("%s.weight", args->weight), 5, shape);
 	if (args->bias)
-		add_tensor(e, node, "bias", oq_name("%s.bias", args->weight), 1, shape);
+		oq_emit_named(e, node, "bias", oq_name("%s.bias", args->weight), 1, shape);
 	oq_emit_check(e, oq_json_add_ints(node, "stride", args->stride, 3));
 	add_pads(e, node, args->pad);
 	return name;
@@ -104,19 +103,19 @@ oq_val oq_emit_linear(oq_emitter *e, oq_val name, oq_val x, int64_t in, int64_t 
 {
 	const int64_t shape[2] = {out, in};
 	oq_json *node = oq_emit_node(e, "linear", name, &x, 1);
-	add_tensor(e, node, "weight", oq_name("%s.weight", weight), 2, shape);
+	oq_emit_named(e, node, "weight", oq_name("%s.weight", weight), 2, shape);
 	if (bias)
-		add_tensor(e, node, "bias", oq_name("%s.bias", weight), 1, shape);
+		oq_emit_named(e, node, "bias", oq_name("%s.bias", weight), 1, shape);
 	return name;
 }
 
 oq_val oq_emit_batch_norm(oq_emitter *e, oq_val name, oq_val x, int64_t channels, double eps, const char *prefix)
 {
 	oq_json *node = oq_emit_node(e, "batch_norm", name, &x, 1);
-	add_tensor(e, node, "weight", oq_name("%s.weight", prefix), 1, &channels);
-	add_tensor(e, node, "bias", oq_name("%s.bias", prefix), 1, &channels);
-	add_tensor(e, node, "mean", oq_name("%s.running_mean", prefix), 1, &channels);
-	add_tensor(e, node, "var", oq_name("%s.running_var", prefix), 1, &channels);
+	oq_emit_named(e, node, "weight", oq_name("%s.weight", prefix), 1, &channels);
+	oq_emit_named(e, node, "bias", oq_name("%s.bias", prefix), 1, &channels);
+	oq_emit_named(e, node, "mean", oq_name("%s.running_mean", prefix), 1, &channels);
+	oq_emit_named(e, node, "var", oq_name("%s.running_var", prefix), 1, &channels);
 	oq_emit_check(e, oq_json_add_number(node, "eps", eps));
 	return name;
 }
@@ -125,8 +124,8 @@ oq_val oq_emit_instance_norm(oq_emitter *e, oq_val name, oq_val x, int64_t chann
 {
 	oq_json *node = oq_emit_node(e, "instance_norm", name, &x, 1);
 	if (prefix) {
-		add_tensor(e, node, "weight", oq_name("%s.weight", prefix), 1, &channels);
-		add_tensor(e, node, "bias", oq_name("%s.bias", prefix), 1, &channels);
+		oq_emit_named(e, node, "weight", oq_name("%s.weight", prefix), 1, &channels);
+		oq_emit_named(e, node, "bias", oq_name("%s.bias", prefix), 1, &channels);
 	}
 	oq_emit_check(e, oq_json_add_number(node, "eps", eps));
 	return name;
@@ -136,9 +135,9 @@ oq_val oq_emit_layer_norm(oq_emitter *e, oq_val name, oq_val x, int64_t channels
 {
 	oq_json *node = oq_emit_node(e, "layer_norm", name, &x, 1);
 	if (weight)
-		add_tensor(e, node, "weight", oq_name("%s", weight), 1, &channels);
+		oq_emit_named(e, node, "weight", oq_name("%s", weight), 1, &channels);
 	if (bias)
-		add_tensor(e, node, "bias", oq_name("%s", bias), 1, &channels);
+		oq_emit_named(e, node, "bias", oq_name("%s", bias), 1, &channels);
 	oq_emit_check(e, oq_json_add_number(node, "eps", eps));
 	return name;
 }

@@ -58,6 +58,8 @@ oq_val oq_emit_pool(oq_emitter *e, const char *op, oq_val name, oq_val x, int64_
 oq_json *oq_emit_node(oq_emitter *e, const char *op, oq_val name, const oq_val *inputs, int count);
 /* A tensor that the weights must hold. */
 void oq_emit_tensor(oq_emitter *e, const char *name, int rank, const int64_t *shape);
+/* node.KEY = TENSOR, which the weights must hold with this shape. */
+void oq_emit_named(oq_emitter *e, oq_json *node, const char *key, oq_val tensor, int rank, const int64_t *shape);
 void oq_emit_check(oq_emitter *e, bool good);
 
 /* Families, one file each. */
