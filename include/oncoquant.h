@@ -74,9 +74,22 @@ OQ_API oq_status oq_convert(const oq_convert_options *options, oq_error *err);
 typedef struct oq_model oq_model;     /* immutable; may be shared by threads */
 typedef struct oq_session oq_session; /* one thread at a time; runs many patches in parallel inside */
 
+/* Of the products (convolutions, linear layers). Norms, attention and sums are float32 throughout. */
+typedef enum oq_precision {
+	OQ_PRECISION_PACKAGE = 0, /* what the package was made for: float32 when it came from a checkpoint */
+	OQ_PRECISION_F32,
+	OQ_PRECISION_BF16,        /* bfloat16 where the processor multiplies it natively, else float32 */
+	OQ_PRECISION_F16,         /* weights rounded to float16; float32 arithmetic */
+	OQ_PRECISION_INT8         /* packages made by oq_quantize only */
+} oq_precision;
+
 typedef struct oq_model_options {
-	int threads_per_patch; /* 0 or 1: each patch in one thread, patches in parallel; more: these threads share every patch */
+	int threads_per_patch;  /* 0 or 1: each patch in one thread, patches in parallel; more: these threads share every patch */
+	oq_precision precision;
+	bool strict_precision;  /* refuse (OQ_E_UNSUPPORTED) instead of computing in float32 */
 } oq_model_options;
+/* "f32", "bf16", "f16", "int8", "package" */
+OQ_API const char *oq_precision_name(oq_precision precision);
 
 /* Reads, checks (every tensor's hash), folds, packs and plans. `options` may be NULL. */
 OQ_API oq_status oq_model_open(const char *package, const oq_model_options *options, oq_model **out, oq_error *err);
@@ -137,6 +150,8 @@ typedef struct oq_job {
 	int threads;                  /* 0 = processors granted */
 	oq_resampling resampling;
 	oq_geometry geometry;
+	oq_precision precision;       /* of every package */
+	bool strict_precision;
 	void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL; called from one thread at a time */
 	void *context;
 	const volatile int *cancel;   /* may be NULL; a value other than 0 ends the job, nothing is written */

@@ -90,3 +90,18 @@ oq_status oq_convert(const oq_convert_options *options, oq_error *err)
 	const oq_convert_request request = {.recipe = options->model, .checkpoint = options->checkpoint, .seed = options->seed, .output = options->output};
 	return oq_convert_package(&request, err);
 }
+
+const char *oq_precision_name(oq_precision precision)
+{
+	static const char *const names[] = {"package", "f32", "bf16", "f16", "int8"};
+	return precision >= OQ_PRECISION_PACKAGE && precision <= OQ_PRECISION_INT8 ? names[precision] : "unknown";
+}
+
+bool oq_add_precision(oq_json *object, const oq_model *model)
+{
+	oq_precision asked;
+	const char *why;
+	oq_precision used = oq_nn_model_precision(model->nn, &asked, &why);
+	return oq_json_add_string(object, "precision_asked", oq_precision_name(asked)) && oq_json_add_string(object, "precision_used", oq_precision_name(used))
+		&& (!why[0] || oq_json_add_string(object, "precision_note", why));
+}

@@ -128,7 +128,7 @@ static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err
 	if (s->job->manifest)
 		good = good && oq_json_add_string(root, "resampling", oq_resampling_name(s->job->resampling));
 	if (!strcmp(s->kind, "embeddings"))
-		good = good && oq_json_add_string(root, "precision_asked", "f32") && oq_json_add_string(root, "precision_used", "f32");
+		good = good && oq_add_precision(root, s->model);
 	good = good && oq_add_environment(root, s->threads) && oq_json_add_number(root, "seconds", s->seconds);
 	char *text = NULL;
 	oq_status status = oq_finish_json(root, good, &text, err);

@@ -29,7 +29,8 @@ static double peak_rss_mb(void)
 typedef struct bench {
 	const char *package;
 	int64_t threads, batch;
-	bool shared, profile;
+	bool shared, profile, strict;
+	int precision;
 	double seconds;
 } bench;
 
@@ -118,7 +119,7 @@ static int print_result(const bench *b, const char *model_text, const char *step
 		cJSON_AddNumberToObject(out, "runs", t->runs);
 		cJSON_AddNumberToObject(out, "gflop_per_patch", gflop);
 		cJSON_AddNumberToObject(out, "peak_rss_mb", peak_rss_mb());
-		static const char *const copied[] = {"weight_bytes", "session_bytes", "open_seconds", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
+		static const char *const copied[] = {"precision_asked", "precision_used", "weight_bytes", "session_bytes", "open_seconds", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
 		for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
 			cJSON_AddItemToObject(out, copied[i], cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(model, copied[i]), true));
 		if (b->profile)
@@ -133,6 +134,8 @@ static int print_result(const bench *b, const char *model_text, const char *step
 		printf("  %lld thread%s, %lld patch%s at a time%s: %.2f ms per patch (median of %d runs; fastest %.2f), %.1f patches/s, %.0f GFLOP/s nominal\n",
 			(long long)b->threads, b->threads > 1 ? "s" : "", (long long)b->batch, b->batch > 1 ? "es" : "", b->shared ? ", shared by the threads" : "",
 			t->median, t->runs, t->minimum, 1e3 / t->median, gflop / t->median * 1e3);
+		printf("  precision: %s asked, %s used%s%s\n", oq_cli_text(model, "precision_asked"), oq_cli_text(model, "precision_used"),
+			oq_cli_text(model, "precision_note")[0] ? "; " : "", oq_cli_text(model, "precision_note"));
 		printf("  opened in %.2f s, %.0f MB weights, %.0f MB per lane, peak memory %.0f MB\n", oq_cli_number(model, "open_seconds"),
 			oq_cli_number(model, "weight_bytes") / 1e6, oq_cli_number(model, "session_bytes") / 1e6, peak_rss_mb());
 		if (b->profile)
@@ -152,7 +155,8 @@ static int run_bench(bench *b, bool json)
 	timing t = {0};
 	/* Fewer patches than threads: the threads share each. */
 	b->shared = b->threads > 1 && b->batch < b->threads;
-	const oq_model_options options = {.threads_per_patch = b->shared ? (int)b->threads : 1};
+	const oq_model_options options = {.threads_per_patch = b->shared ? (int)b->threads : 1, .precision = (oq_precision)b->precision,
+		.strict_precision = b->strict};
 	oq_status status = oq_model_open(b->package, &options, &model, &err);
 	float *patches = NULL, *embeddings = NULL;
 	if (status == OQ_OK) {
@@ -190,6 +194,8 @@ static int run(int argc, char **argv)
 		{.name = "--batch", .short_name = "-b", .kind = OQ_OPTION_INT, .target = &b.batch, .value_name = "N", .low = 1, .high = 4096, .help = "patches given at a time (default: one per thread)"},
 		{.name = "--seconds", .short_name = "-s", .kind = OQ_OPTION_NUMBER, .target = &b.seconds, .value_name = "S", .low = 0, .high = 86400, .help = "how long to measure (3)"},
 		{.name = "--profile", .kind = OQ_OPTION_FLAG, .target = &b.profile, .help = "time every step of the plan"},
+		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &b.precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
+		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &b.strict, .help = "fail instead of computing in float32"},
 		OQ_COMMON_OPTIONS(common)};
 	int code = oq_options_parse(&oq_command_bench, options, &common, argc, argv, &b.package, 1, &count);
 	if (code)

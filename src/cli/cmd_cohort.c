@@ -93,13 +93,15 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	oq_job job = {.cancel = &oq_cli_signal};
 	const char *output = NULL, *arguments[MOST + 1], *outputs[MOST];
 	int64_t threads = 0;
-	int resampling = 0, geometry = 0, count;
+	int resampling = 0, geometry = 0, precision = 0, count;
 	const oq_option options[] = {
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &output, .value_name = "FILE.npy", .help = "result; with several packages a folder"},
 		{.name = "--patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "ready patches [N,1,D,H,W] instead of a manifest"},
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
 		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
 		{.name = "--geometry", .kind = OQ_OPTION_CHOICE, .target = &geometry, .value_name = "itk|nibabel|strict", .choices = geometries, .help = "which of two conflicting transforms to follow"},
+		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
+		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &job.strict_precision, .help = "fail instead of computing in float32"},
 		OQ_COMMON_OPTIONS(common)};
 	int code = oq_options_parse(command, options, &common, argc, argv, arguments, MOST + 1, &count);
 	if (code)
@@ -117,6 +119,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	job.threads = (int)threads;
 	job.resampling = (oq_resampling)resampling;
 	job.geometry = (oq_geometry)geometry;
+	job.precision = (oq_precision)precision;
 	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
 	job.context = &p;
 	oq_error err = {0};

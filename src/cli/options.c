@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const oq_cli_precisions[] = {"package", "f32", "bf16", "f16", "int8", NULL};
+
 int oq_cli_fail(const oq_error *err)
 {
 	fflush(stdout);

@@ -115,3 +115,11 @@ void oq_dtype_to_f32(oq_dtype dtype, const void *src, size_t n, float *dst)
 	case OQ_DTYPE_COUNT: break;
 	}
 }
+
+void oq_round_floats(oq_dtype dtype, size_t n, float *values)
+{
+	if (dtype != OQ_BF16 && dtype != OQ_F16)
+		return;
+	for (size_t i = 0; i < n; i++)
+		values[i] = dtype == OQ_BF16 ? oq_bf16_to_f32(oq_f32_to_bf16(values[i])) : oq_f16_to_f32(oq_f32_to_f16(values[i]));
+}

@@ -20,6 +20,9 @@ typedef struct oq_value {
 	size_t count;
 	int uses;                   /* nodes that read it, plus 1 for the graph's output */
 	bool keep;                  /* must stay readable after a run */
+	oq_dtype dtype;             /* in memory: OQ_F32, OQ_BF16, or OQ_U8: value = scale * (code - zero) */
+	float scale;
+	int32_t zero;
 } oq_value;
 
 /* Every attribute an op may have; which ones count is the op's business. */
@@ -51,6 +54,7 @@ struct oq_node {
 	int residual;               /* value added before the activation, or -1 */
 	bool activated;             /* followed by max(x,0)+slope*min(x,0) with `slope` */
 	float slope;
+	oq_dtype compute;           /* of a product: OQ_F32, OQ_BF16 or OQ_I8, see precision.c */
 };
 
 typedef struct oq_graph {

@@ -17,9 +17,11 @@ typedef struct memory_plan {
 	int place_count;
 } memory_plan;
 
-static size_t padded_floats(size_t count)
+/* Room of a value in floats, rounded up to whole places. */
+static size_t padded_floats(const oq_value *value)
 {
-	return (count + PLACE_FLOATS - 1) / PLACE_FLOATS * PLACE_FLOATS;
+	size_t floats = (value->count * oq_dtype_size(value->dtype) + sizeof(float) - 1) / sizeof(float);
+	return (floats + PLACE_FLOATS - 1) / PLACE_FLOATS * PLACE_FLOATS;
 }
 
 static void live_until(memory_plan *plan, int value, int step)
@@ -31,7 +33,7 @@ static void live_until(memory_plan *plan, int value, int step)
 static void give_place(memory_plan *plan, int value, int step)
 {
 	plan->place_of[value] = plan->place_count;
-	plan->places[plan->place_count++] = (place){.floats = padded_floats(plan->graph->values[value].count), .first = step, .last = step};
+	plan->places[plan->place_count++] = (place){.floats = padded_floats(&plan->graph->values[value]), .first = step, .last = step};
 }
 
 /* The last step that reads each value. */
@@ -58,7 +60,7 @@ static void assign_places(memory_plan *plan, const oq_step *steps, int step_coun
 		if (node->residual >= 0)
 			live_until(plan, node->residual, s);
 		bool in_place = node->op->in_place && last_read[node->inputs[0]] == s && !input->keep && node->inputs[0] != graph->output
-			&& input->count == output->count;
+			&& input->count == output->count && input->dtype == output->dtype;
 		if (in_place)
 			plan->place_of[node->output] = plan->place_of[node->inputs[0]];
 		else

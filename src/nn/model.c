@@ -3,6 +3,7 @@
 
 #include "memory.h"
 #include "onednn.h"
+#include "weights.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -40,29 +41,44 @@ static oq_status plan_step(const oq_planner *planner, oq_nn_model *model, const 
 	return OQ_OK;
 }
 
-static oq_status plan_steps(oq_nn_model *model, oq_error *err)
+static oq_status plan_steps(oq_nn_model *model, const oq_nn_options *options, oq_error *err)
 {
-	oq_cpu cpu;
-	oq_cpu_detect(&cpu);
-	model->isa = cpu.isa;
-	const oq_planner planner = {.graph = &model->graph, .threads = model->threads, .isa = cpu.isa, .engine = model->engine};
+	const oq_planner planner = {.graph = &model->graph, .quantization = options ? options->quantization : NULL, .threads = model->threads,
+		.isa = model->isa, .stored = model->resolution.stored, .engine = model->engine};
 	for (int i = 0; i < model->graph.node_count; i++)
 		if (!model->graph.nodes[i].removed)
 			OQ_TRY(plan_step(&planner, model, &model->graph.nodes[i], err));
 	return OQ_OK;
 }
 
+static oq_status list_layers(oq_nn_model *model, oq_error *err)
+{
+	model->layers = oq_alloc((size_t)model->graph.node_count * sizeof *model->layers);
+	if (!model->layers)
+		return oq_fail_memory(err, model->graph.where, (size_t)model->graph.node_count * sizeof *model->layers);
+	for (int i = 0; i < model->graph.node_count; i++)
+		if (!model->graph.nodes[i].removed && oq_is_product(&model->graph.nodes[i]))
+			model->layers[model->layer_count++] = i;
+	return OQ_OK;
+}
+
 static oq_status open_model(oq_nn_model *model, const oq_package *package, const oq_nn_options *options, oq_error *err)
 {
+	oq_cpu cpu;
+	oq_cpu_detect(&cpu);
+	model->isa = cpu.isa;
+	OQ_TRY(oq_precision_resolve(package, options, &cpu, &model->resolution, err));
 	OQ_TRY(oq_graph_parse(package, options ? options->keep : NULL, &model->graph, err));
 	oq_graph_fold(&model->graph);
+	OQ_TRY(oq_precision_assign(&model->graph, &model->resolution, options ? options->quantization : NULL, err));
+	OQ_TRY(list_layers(model, err));
 	OQ_TRY(oq_dnnl_check(dnnl_engine_create(&model->engine, dnnl_cpu, 0), model->graph.where, "open a CPU engine", err));
 	model->steps = oq_calloc((size_t)model->graph.node_count, sizeof *model->steps);
 	model->value_offset = oq_alloc((size_t)model->graph.value_count * sizeof *model->value_offset);
 	if (!model->steps || !model->value_offset)
 		return oq_fail_memory(err, model->graph.where, (size_t)model->graph.node_count * sizeof *model->steps);
 	int before = oq_threads_enter(model->threads);
-	oq_status status = plan_steps(model, err);
+	oq_status status = plan_steps(model, options, err);
 	oq_threads_leave(before);
 	if (status != OQ_OK)
 		return status;
@@ -93,6 +109,7 @@ void oq_nn_model_close(oq_nn_model *model)
 	dnnl_engine_destroy(model->engine);
 	oq_free(model->steps);
 	oq_free(model->value_offset);
+	oq_free(model->layers);
 	oq_graph_free(&model->graph);
 	oq_free(model);
 }
@@ -127,4 +144,46 @@ size_t oq_nn_model_session_bytes(const oq_nn_model *model)
 int oq_nn_model_steps(const oq_nn_model *model)
 {
 	return model->step_count;
+}
+
+oq_precision oq_nn_model_precision(const oq_nn_model *model, oq_precision *asked, const char **why)
+{
+	*asked = model->resolution.asked;
+	*why = model->resolution.why;
+	return model->resolution.used;
+}
+
+int oq_nn_model_layers(const oq_nn_model *model)
+{
+	return model->layer_count;
+}
+
+void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out)
+{
+	const oq_graph *graph = &model->graph;
+	const oq_node *node = &graph->nodes[model->layers[index]];
+	const oq_attributes *a = &node->attributes;
+	const oq_value *input = &graph->values[node->inputs[0]], *output = &graph->values[node->output];
+	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
+	*out = (oq_nn_layer){.node = node->name, .input = input->name, .output = output->name, .weight = a->weight, .in = input->shape[0] / a->groups,
+		.out = output->shape[0], .taps = taps, .gflop = 2e-9 * (double)output->count * (double)(input->shape[0] / a->groups * taps),
+		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0])};
+}
+
+oq_status oq_nn_model_layer_read(const oq_nn_model *model, int index, float *weights, float *bias, oq_error *err)
+{
+	const oq_node *node = &model->graph.nodes[model->layers[index]];
+	oq_weights w = {0};
+	oq_status status = oq_weights_load(&model->graph, node, &w, err);
+	if (status == OQ_OK && !w.values)
+		status = oq_graph_refuse(&model->graph, node, err, "has 8-bit weights already");
+	if (status == OQ_OK) {
+		memcpy(weights, w.values, (size_t)w.out * w.per_out * sizeof *weights);
+		if (w.bias)
+			memcpy(bias, w.bias, (size_t)w.out * sizeof *bias);
+		else
+			memset(bias, 0, (size_t)w.out * sizeof *bias);
+	}
+	oq_weights_free(&w);
+	return status;
 }

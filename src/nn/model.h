@@ -2,7 +2,7 @@
 #ifndef OQ_NN_MODEL_H
 #define OQ_NN_MODEL_H
 
-#include "op.h"
+#include "precision.h"
 
 struct oq_nn_model {
 	oq_graph graph;
@@ -13,6 +13,9 @@ struct oq_nn_model {
 	int threads;           /* per patch */
 	oq_isa isa;            /* for our own kernels */
 	struct dnnl_engine *engine;
+	oq_resolution resolution;
+	int *layers;           /* node index of each product */
+	int layer_count;
 };
 
 /* Sets the thread count that oneDNN reads (an OpenMP setting of the calling thread only) and returns the one before. */

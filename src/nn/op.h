@@ -3,6 +3,7 @@
 #define OQ_NN_OP_H
 
 #include "core/cpu.h"
+#include "kernel/convert.h"
 #include "nn/nn.h"
 #include "graph.h"
 
@@ -22,7 +23,8 @@ typedef struct oq_run {
 struct oq_op {
 	const char *name;
 	int min_inputs, max_inputs;
-	bool in_place;         /* may write its output over its first input when that dies here */
+	bool in_place;         /* may write its output over its first input when that dies here and both have one type */
+	bool typed;            /* reads and writes values of any type; others see float32 only */
 	/* Attributes from JSON; NULL = none. */
 	oq_status (*parse)(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err);
 	/* Output shape from input shapes; checks the tensors. */
@@ -38,8 +40,10 @@ struct oq_op {
 
 struct oq_planner {
 	const oq_graph *graph;
+	const oq_nn_quantization *quantization; /* codes of layers, or NULL: those in the package */
 	int threads;      /* per patch */
 	oq_isa isa;
+	oq_dtype stored;  /* type that weights of float layers are rounded to */
 	struct dnnl_engine *engine;
 };
 
@@ -66,6 +70,16 @@ static inline float *oq_run_output(const oq_step *step, const oq_run *run)
 	return run->slab + step->output_offset;
 }
 
+static inline float *oq_run_residual(const oq_step *step, const oq_run *run)
+{
+	return step->node->residual >= 0 ? run->slab + step->residual_offset : NULL;
+}
+
+static inline const oq_value *oq_step_residual(const oq_step *step)
+{
+	return step->node->residual >= 0 ? &step->graph->values[step->node->residual] : NULL;
+}
+
 static inline const oq_value *oq_step_input(const oq_step *step, int index)
 {
 	return &step->graph->values[step->node->inputs[index]];
@@ -82,11 +96,17 @@ static inline int64_t oq_value_voxels(const oq_value *value)
 	return value->rank == 4 ? value->shape[1] * value->shape[2] * value->shape[3] : 1;
 }
 
+/* A value's memory with its type. */
+static inline oq_typed oq_typed_value(float *data, const oq_value *value)
+{
+	return (oq_typed){.data = data, .dtype = value->dtype, .scale = value->scale, .zero = value->zero};
+}
+
 /* Rows of the table, each in its own file. */
 extern const oq_op oq_op_conv, oq_op_linear, oq_op_batch_norm, oq_op_instance_norm, oq_op_relu, oq_op_leaky_relu, oq_op_add,
 	oq_op_concat, oq_op_max_pool, oq_op_avg_pool, oq_op_global_avg_pool, oq_op_l2_normalize, oq_op_permute, oq_op_flatten,
 	oq_op_layer_norm, oq_op_gelu, oq_op_patch_merge, oq_op_window_attention, oq_op_vq_lookup, oq_op_patchify,
-	oq_op_reshape, oq_op_geglu, oq_op_channel_attention;
+	oq_op_reshape, oq_op_geglu, oq_op_channel_attention, oq_op_cast;
 
 /* A batch norm's running statistics as y = x*scale[c] + shift[c], in double; refuses negative variances. */
 oq_status oq_batch_norm_affine(const oq_graph *graph, const oq_node *node, double *scale, double *shift, int64_t channels, oq_error *err);

@@ -1,7 +1,8 @@
-/* Convolution and linear layers: weights with everything foldable folded in (batch norm in double, rounded once; repeated
- * input channels summed), then the implementation that the rule in choose_method prefers. */
+/* Convolution and linear layers: their weights with everything folded in, then the implementation that the rule in
+ * choose_method prefers. Products of codes and of bfloat16 are oneDNN's. */
 #include "op.h"
 #include "direct.h"
+#include "weights.h"
 
 #include "kernel/conv_f32.h"
 #include "kernel/depthwise_f32.h"
@@ -85,70 +86,6 @@ static oq_status infer_linear(const oq_graph *graph, oq_node *node, oq_value *ou
 	memcpy(output->shape, input->shape, sizeof output->shape);
 	output->shape[0] = outputs;
 	return OQ_OK;
-}
-
-/* [rows][columns] -> [columns][rows]; *matrix is replaced. */
-static oq_status transpose(float **matrix, int64_t rows, int64_t columns, const char *where, oq_error *err)
-{
-	float *turned = oq_alloc((size_t)(rows * columns) * sizeof *turned);
-	if (!turned)
-		return oq_fail_memory(err, where, (size_t)(rows * columns) * sizeof *turned);
-	for (int64_t r = 0; r < rows; r++)
-		for (int64_t c = 0; c < columns; c++)
-			turned[c * rows + r] = (*matrix)[r * columns + c];
-	oq_free(*matrix);
-	*matrix = turned;
-	return OQ_OK;
-}
-
-/* [out][copies*in][taps] -> [out][in][taps], adding up the copies in double. */
-static void sum_repeats(float *weights, int64_t out, int64_t copies, int64_t taps)
-{
-	for (int64_t o = 0; o < out; o++)
-		for (int64_t t = 0; t < taps; t++) {
-			double sum = 0;
-			for (int64_t k = 0; k < copies; k++)
-				sum += (double)weights[(o * copies + k) * taps + t];
-			weights[o * taps + t] = (float)sum; /* never ahead of what is still to be read */
-		}
-}
-
-static oq_status fold_norm(const oq_graph *graph, const oq_node *node, float *weights, float *bias, size_t per_out, oq_error *err)
-{
-	int64_t out = graph->values[node->output].shape[0];
-	double *affine = oq_alloc((size_t)out * 2 * sizeof *affine);
-	if (!affine)
-		return oq_fail_memory(err, node->name, (size_t)out * 2 * sizeof *affine);
-	oq_status status = oq_batch_norm_affine(graph, node->folded_norm, affine, affine + out, out, err);
-	for (int64_t o = 0; o < out && status == OQ_OK; o++) {
-		for (size_t i = 0; i < per_out; i++)
-			weights[(size_t)o * per_out + i] = (float)((double)weights[(size_t)o * per_out + i] * affine[o]);
-		bias[o] = (float)((double)bias[o] * affine[o] + affine[out + o]);
-	}
-	oq_free(affine);
-	return status;
-}
-
-/* Weights and bias with everything folded; *bias stays NULL when there is none. Free both with oq_free. */
-static oq_status load_weights(const oq_graph *graph, const oq_node *node, float **weights, float **bias, oq_error *err)
-{
-	const oq_attributes *a = &node->attributes;
-	const oq_tensor_info *info = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
-	int64_t out = graph->values[node->output].shape[0];
-	size_t per_out = info->count / (size_t)out / (size_t)node->repeat_in;
-	bool biased = a->bias || node->folded_norm;
-	*weights = oq_alloc(info->count * sizeof **weights);
-	*bias = biased ? oq_calloc((size_t)out, sizeof **bias) : NULL;
-	if (!*weights || (biased && !*bias))
-		return oq_fail_memory(err, node->name, info->count * sizeof **weights);
-	OQ_TRY(oq_package_read_f32(graph->package, a->weight, *weights, info->count, err));
-	if (a->bias)
-		OQ_TRY(oq_package_read_f32(graph->package, a->bias, *bias, (size_t)out, err));
-	if (a->transposed)
-		OQ_TRY(transpose(weights, info->shape[0], info->shape[1], node->name, err));
-	if (node->repeat_in > 1)
-		sum_repeats(*weights, out, node->repeat_in, (int64_t)per_out);
-	return node->folded_norm ? fold_norm(graph, node, *weights, *bias, per_out, err) : OQ_OK;
 }
 
 static void spatial_of(const oq_value *value, int64_t shape[4])
@@ -240,12 +177,12 @@ static oq_status plan_depthwise(const oq_planner *planner, oq_step *step, const 
 	return OQ_OK;
 }
 
-static oq_status plan_direct(const oq_planner *planner, oq_step *step, const float *weights, const float *bias, oq_error *err)
+static oq_status plan_direct(const oq_planner *planner, oq_step *step, const oq_weights *weights, oq_error *err)
 {
 	conv_state *state = step->state;
 	const oq_node *node = step->node;
-	oq_direct_desc desc = {.where = node->name, .attributes = &node->attributes, .residual = node->residual >= 0,
-		.slope = node->activated ? node->slope : 1.0f, .weights = weights, .bias = bias};
+	oq_direct_desc desc = {.where = node->name, .attributes = &node->attributes, .compute = node->compute, .src = oq_step_input(step, 0),
+		.dst = oq_step_output(step), .residual = oq_step_residual(step), .slope = node->activated ? node->slope : 1.0f, .weights = weights};
 	spatial_of(oq_step_input(step, 0), desc.in);
 	spatial_of(oq_step_output(step), desc.out);
 	OQ_TRY(oq_direct_create(planner, &desc, &state->direct, err));
@@ -255,27 +192,44 @@ static oq_status plan_direct(const oq_planner *planner, oq_step *step, const flo
 	return OQ_OK;
 }
 
-static oq_status plan_conv(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
+/* Weights of a layer: those that the caller's quantisation brings, else the package's. */
+static oq_status load_layer(const oq_planner *planner, const oq_node *node, oq_weights *w, oq_error *err)
 {
-	float *weights = NULL, *bias = NULL;
-	conv_state *state = step->state = oq_calloc(1, sizeof *state);
-	if (!state)
-		return oq_fail_memory(err, node->name, sizeof *state);
+	const oq_nn_quantization *q = planner->quantization;
+	for (int i = 0; q && i < q->layer_count && node->compute == OQ_I8; i++)
+		if (!strcmp(q->layers[i].node, node->name))
+			return oq_weights_copy_codes(planner->graph, node, &q->layers[i], w, err);
+	return oq_weights_load(planner->graph, node, w, err);
+}
+
+static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_step *step, oq_weights *w, oq_error *err)
+{
+	conv_state *state = step->state;
 	oq_conv_shape shape;
 	oq_conv_method method;
 	own_shape(step, &shape);
-	const oq_attributes *a = &node->attributes;
-	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)(shape.in_channels / a->groups)
-		* (double)(a->kernel[0] * a->kernel[1] * a->kernel[2]);
-	oq_status status = load_weights(planner->graph, node, &weights, &bias, err);
-	state->bias = bias;
-	if (status == OQ_OK && is_depthwise(node, &shape))
-		status = plan_depthwise(planner, step, &shape, weights, err);
-	else if (status == OQ_OK && choose_method(step, &shape, &method))
-		status = plan_own(planner, step, method, &shape, weights, err);
-	else if (status == OQ_OK)
-		status = plan_direct(planner, step, weights, bias, err);
-	oq_free(weights);
+	OQ_TRY(load_layer(planner, node, w, err));
+	if (w->values)
+		oq_round_floats(planner->stored, (size_t)w->out * w->per_out, w->values);
+	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)w->per_out;
+	if (node->compute != OQ_F32)
+		return plan_direct(planner, step, w, err);
+	if (!is_depthwise(node, &shape) && !choose_method(step, &shape, &method))
+		return plan_direct(planner, step, w, err);
+	state->bias = w->bias;
+	w->bias = NULL;
+	return is_depthwise(node, &shape) ? plan_depthwise(planner, step, &shape, w->values, err)
+		: plan_own(planner, step, method, &shape, w->values, err);
+}
+
+static oq_status plan_conv(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
+{
+	oq_weights weights = {0};
+	step->state = oq_calloc(1, sizeof(conv_state));
+	if (!step->state)
+		return oq_fail_memory(err, node->name, sizeof(conv_state));
+	oq_status status = plan_layer(planner, node, step, &weights, err);
+	oq_weights_free(&weights);
 	return status;
 }
 
@@ -285,7 +239,7 @@ static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 	const oq_node *node = step->node;
 	if (state->direct)
 		return oq_direct_run(state->direct, run->private_state, run->stream, node->name, err);
-	const float *residual = node->residual >= 0 ? run->slab + step->residual_offset : NULL;
+	const float *residual = oq_run_residual(step, run);
 	if (state->depthwise.weights) {
 		oq_depthwise_run(&state->depthwise, run->isa, oq_run_input(step, run, 0), residual, oq_run_output(step, run), run->threads);
 		return OQ_OK;
@@ -312,9 +266,8 @@ static oq_status open_conv_session(const oq_step *step, oq_run *run, oq_error *e
 	const conv_state *state = step->state;
 	if (!state->direct)
 		return OQ_OK;
-	float *residual = step->node->residual >= 0 ? run->slab + step->residual_offset : NULL;
 	oq_direct_bound *bound = NULL;
-	OQ_TRY(oq_direct_bind(state->direct, oq_run_input(step, run, 0), oq_run_output(step, run), residual, run->scratch, &bound, err));
+	OQ_TRY(oq_direct_bind(state->direct, oq_run_input(step, run, 0), oq_run_output(step, run), oq_run_residual(step, run), run->scratch, &bound, err));
 	run->private_state = bound;
 	return OQ_OK;
 }
@@ -325,7 +278,7 @@ static void close_conv_session(const oq_step *step, void *private_state)
 	oq_direct_unbind(private_state);
 }
 
-const oq_op oq_op_conv = {.name = "conv", .min_inputs = 1, .max_inputs = 1, .parse = parse_conv, .infer = infer_conv, .plan = plan_conv,
+const oq_op oq_op_conv = {.name = "conv", .min_inputs = 1, .max_inputs = 1, .typed = true, .parse = parse_conv, .infer = infer_conv, .plan = plan_conv,
 	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session};
-const oq_op oq_op_linear = {.name = "linear", .min_inputs = 1, .max_inputs = 1, .parse = parse_linear, .infer = infer_linear, .plan = plan_conv,
+const oq_op oq_op_linear = {.name = "linear", .min_inputs = 1, .max_inputs = 1, .typed = true, .parse = parse_linear, .infer = infer_linear, .plan = plan_conv,
 	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session};

@@ -126,13 +126,19 @@ static float slope_of(const oq_step *step)
 	return step->node->activated ? step->node->slope : 1.0f;
 }
 
+/* y = lrelu(x*scale[c] + shift[c]) between values of any type; NULL scale = activation only. */
+static void apply(const oq_step *step, const oq_run *run, const float *scale, const float *shift, float slope)
+{
+	const oq_value *input = oq_step_input(step, 0);
+	const oq_typed x = oq_typed_value(oq_run_input(step, run, 0), input), y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
+	oq_scale_shift_act_typed(oq_value_voxels(input), input->shape[0], &x, scale, shift, slope, &y, run->threads);
+}
+
 static oq_status run_batch_norm(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
 	const norm_state *state = step->state;
-	const oq_value *input = oq_step_input(step, 0);
-	oq_scale_shift_act(oq_value_voxels(input), input->shape[0], oq_run_input(step, run, 0), state->scale, state->shift, slope_of(step),
-		oq_run_output(step, run), run->threads);
+	apply(step, run, state->scale, state->shift, slope_of(step));
 	return OQ_OK;
 }
 
@@ -153,13 +159,14 @@ static oq_status run_instance_norm(const oq_step *step, oq_run *run, oq_error *e
 	const oq_value *input = oq_step_input(step, 0);
 	int64_t channels = input->shape[0], voxels = oq_value_voxels(input);
 	float *mean = run->scratch, *var = mean + channels, *scale = var + channels, *shift = scale + channels;
-	oq_channel_stats(voxels, channels, oq_run_input(step, run, 0), mean, var, shift + channels, run->threads);
+	const oq_typed x = oq_typed_value(oq_run_input(step, run, 0), input);
+	oq_channel_stats_typed(voxels, channels, &x, mean, var, shift + channels, run->threads);
 	for (int64_t c = 0; c < channels; c++) {
 		double s = (double)state->scale[c] / sqrt((double)var[c] + step->node->attributes.eps);
 		scale[c] = (float)s;
 		shift[c] = (float)((double)state->shift[c] - (double)mean[c] * s);
 	}
-	oq_scale_shift_act(voxels, channels, oq_run_input(step, run, 0), scale, shift, slope_of(step), oq_run_output(step, run), run->threads);
+	apply(step, run, scale, shift, slope_of(step));
 	return OQ_OK;
 }
 
@@ -174,9 +181,7 @@ static oq_status parse_leaky_relu(oq_graph *graph, oq_node *node, const oq_json 
 static oq_status run_activation(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
-	const oq_value *input = oq_step_input(step, 0);
-	oq_scale_shift_act(oq_value_voxels(input), input->shape[0], oq_run_input(step, run, 0), NULL, NULL, step->node->attributes.slope,
-		oq_run_output(step, run), run->threads);
+	apply(step, run, NULL, NULL, step->node->attributes.slope);
 	return OQ_OK;
 }
 
@@ -196,12 +201,12 @@ static oq_status run_l2_normalize(const oq_step *step, oq_run *run, oq_error *er
 	return OQ_OK;
 }
 
-const oq_op oq_op_batch_norm = {.name = "batch_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .parse = parse_norm,
+const oq_op oq_op_batch_norm = {.name = "batch_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_norm,
 	.infer = infer_elementwise, .plan = plan_batch_norm, .run = run_batch_norm, .close = close_norm};
-const oq_op oq_op_instance_norm = {.name = "instance_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .parse = parse_norm,
+const oq_op oq_op_instance_norm = {.name = "instance_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_norm,
 	.infer = infer_elementwise, .plan = plan_instance_norm, .run = run_instance_norm, .close = close_norm};
-const oq_op oq_op_relu = {.name = "relu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .infer = infer_elementwise, .run = run_activation};
-const oq_op oq_op_leaky_relu = {.name = "leaky_relu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .parse = parse_leaky_relu,
+const oq_op oq_op_relu = {.name = "relu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .infer = infer_elementwise, .run = run_activation};
+const oq_op oq_op_leaky_relu = {.name = "leaky_relu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_leaky_relu,
 	.infer = infer_elementwise, .run = run_activation};
 const oq_op oq_op_l2_normalize = {.name = "l2_normalize", .min_inputs = 1, .max_inputs = 1, .in_place = true, .infer = infer_elementwise,
 	.run = run_l2_normalize};

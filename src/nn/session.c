@@ -143,18 +143,30 @@ void oq_nn_session_profile(oq_nn_session *session, bool on)
 	}
 }
 
+static double value_bytes(const oq_value *value)
+{
+	return value ? (double)(value->count * oq_dtype_size(value->dtype)) : 0;
+}
+
 static double step_bytes(const oq_step *step)
 {
-	double floats = (double)oq_step_output(step)->count * (step->node->residual >= 0 ? 2 : 1);
+	double bytes = value_bytes(oq_step_output(step)) + value_bytes(oq_step_residual(step)) + (double)step->weight_bytes;
 	for (int i = 0; i < step->node->input_count; i++)
-		floats += (double)oq_step_input(step, i)->count;
-	return floats * sizeof(float) + (double)step->weight_bytes;
+		bytes += value_bytes(oq_step_input(step, i));
+	return bytes;
+}
+
+/* Of the product, or of what the step writes. */
+static const char *step_precision(const oq_step *step)
+{
+	oq_dtype type = oq_is_product(step->node) ? step->node->compute : oq_step_output(step)->dtype;
+	return type == OQ_BF16 ? "bf16" : type == OQ_I8 ? "int8" : type == OQ_U8 ? "u8" : "f32";
 }
 
 void oq_nn_session_step(const oq_nn_session *session, int index, oq_nn_step_info *out)
 {
 	const oq_step *step = &session->model->steps[index];
-	*out = (oq_nn_step_info){.name = oq_step_output(step)->name, .op = step->label, .implementation = step->implementation, .precision = "f32",
+	*out = (oq_nn_step_info){.name = oq_step_output(step)->name, .op = step->label, .implementation = step->implementation, .precision = step_precision(step),
 		.gflop = step->gflop, .bytes = step_bytes(step),
 		.ms = session->profiled_runs ? 1e3 * session->seconds[index] / (double)session->profiled_runs : 0};
 }

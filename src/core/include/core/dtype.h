@@ -19,6 +19,9 @@ uint16_t oq_f32_to_bf16(float value); /* round to nearest even, NaN kept quiet *
 float oq_f16_to_f32(uint16_t bits);
 uint16_t oq_f32_to_f16(float value); /* round to nearest even, overflow to infinity */
 
+/* Rounds to what OQ_BF16 or OQ_F16 can hold, in place; other types leave the values alone. */
+void oq_round_floats(oq_dtype dtype, size_t n, float *values);
+
 /* n elements of `dtype` at src (any alignment, native byte order) to float32; exact for F16, BF16, 8- and 16-bit
  * integers, rounded to nearest for the others. */
 void oq_dtype_to_f32(oq_dtype dtype, const void *src, size_t n, float *dst);

@@ -31,7 +31,32 @@
 typedef struct oq_nn_model oq_nn_model;     /* immutable, shared by sessions */
 typedef struct oq_nn_session oq_nn_session; /* one thread at a time; owns activation memory */
 
+/* Quantisation is a property of values and of layers. A value with a range may be held as unsigned bytes,
+ * value = scale * (code - zero); a layer with codes multiplies them, weight[o][i] = scale[o] * code[o][i], and adds `bias`. */
+typedef struct oq_nn_range {
+	const char *value;
+	float scale;
+	int32_t zero;        /* 0 to 255 */
+} oq_nn_range;
+
+typedef struct oq_nn_codes {
+	const char *node;
+	const int8_t *codes; /* [out][in][kd][kh][kw] */
+	const float *scale;  /* [out] */
+	const float *bias;   /* [out], batch norm folded in */
+} oq_nn_codes;
+
+typedef struct oq_nn_quantization {
+	const oq_nn_range *ranges;
+	int range_count;
+	const oq_nn_codes *layers;
+	int layer_count;
+} oq_nn_quantization;
+
 typedef struct oq_nn_options {
+	oq_precision precision;       /* of the products; OQ_PRECISION_PACKAGE: what the package was made for */
+	bool strict;                  /* refuse instead of computing in float32 what this processor cannot compute as asked */
+	const oq_nn_quantization *quantization; /* instead of the package's own; with OQ_PRECISION_INT8 */
 	int threads_per_patch;        /* threads that share one patch; 1 = one patch per thread (default when 0) */
 	const char *const *keep;      /* values to keep readable after a run (tests, debugging); NULL-terminated or NULL */
 } oq_nn_options;
@@ -40,6 +65,23 @@ typedef struct oq_nn_options {
  * weights, node named), OQ_E_UNSUPPORTED (this CPU), OQ_E_RESOURCE. */
 oq_status oq_nn_model_open(const oq_package *package, const oq_nn_options *options, oq_nn_model **out, oq_error *err);
 void oq_nn_model_close(oq_nn_model *model);
+/* What was asked for and what the products are computed in, and why they differ ("" when they do not). */
+oq_precision oq_nn_model_precision(const oq_nn_model *model, oq_precision *asked, const char **why);
+
+/* A convolution or linear layer of the folded graph. */
+typedef struct oq_nn_layer {
+	const char *node, *input, *output; /* of the node, its input's and its result's values */
+	const char *weight;                /* tensor; layers may share one */
+	int64_t in, out, taps;
+	double gflop;
+	bool quantizable;                  /* 8-bit products are worth it and possible */
+	bool nonnegative;                  /* its input never falls below 0 */
+} oq_nn_layer;
+int oq_nn_model_layers(const oq_nn_model *model);
+void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out);
+/* Folded weights [out][in*taps] and bias [out] (zeros when there is none) of a float model; the package must still be open. */
+oq_status oq_nn_model_layer_read(const oq_nn_model *model, int index, float *weights, float *bias, oq_error *err);
+
 int oq_nn_model_input_shape(const oq_nn_model *model, int64_t shape[OQ_MAX_RANK]); /* returns the rank */
 size_t oq_nn_model_input_count(const oq_nn_model *model);
 size_t oq_nn_model_output_count(const oq_nn_model *model);

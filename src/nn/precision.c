@@ -1,0 +1,335 @@
+/* Precision is a property of products and of values. Products get theirs from the package or the caller; a value is held in the
+ * cheapest type that its producer can write and all its readers can read; a reader that needs another type gets a cast. */
+#include "precision.h"
+
+#include "weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FEW_CHANNELS 16 /* input channels below which 8 and 16 bits gain nothing: stems */
+
+bool oq_is_product(const oq_node *node)
+{
+	return node->op == &oq_op_conv || node->op == &oq_op_linear;
+}
+
+static const char *const names[] = {[OQ_PRECISION_PACKAGE] = "package", [OQ_PRECISION_F32] = "f32", [OQ_PRECISION_BF16] = "bf16",
+	[OQ_PRECISION_F16] = "f16", [OQ_PRECISION_INT8] = "int8"};
+
+/* ---- What is asked for and what can be had ---- */
+
+static oq_status package_precision(const oq_package *package, oq_precision *out, int64_t *weight_bits, oq_error *err)
+{
+	const oq_json *quantization = oq_json_get(oq_package_json(package), "quantization");
+	const char *name, *where = oq_package_path(package);
+	*out = OQ_PRECISION_F32;
+	*weight_bits = 8;
+	if (!quantization)
+		return OQ_OK;
+	OQ_TRY(oq_json_need_string(quantization, "precision", where, &name, err));
+	for (oq_precision p = OQ_PRECISION_BF16; p <= OQ_PRECISION_INT8; p++)
+		if (!strcmp(name, names[p]))
+			*out = p;
+	if (*out == OQ_PRECISION_F32)
+		return oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: quantization.precision is \"%s\", expected bf16, f16 or int8", where, name);
+	return *out == OQ_PRECISION_INT8 ? oq_json_need_int(quantization, "weight_bits", where, weight_bits, err) : OQ_OK;
+}
+
+static oq_status need_int8(const oq_package *package, const oq_cpu *cpu, int64_t weight_bits, oq_error *err)
+{
+	bool exact = cpu->avx512_vnni || cpu->avx_vnni || weight_bits <= 7;
+	if (cpu->isa == OQ_ISA_PLAIN || !exact)
+		return oq_fail(err, OQ_E_UNSUPPORTED, "E_CPU", "%s: holds %lld-bit weights, and this processor %s: make a package with --weight-bits 7, or use the "
+			"float package", oq_package_path(package), (long long)weight_bits,
+			cpu->isa == OQ_ISA_PLAIN ? "has no AVX2" : "has no 8-bit dot product (VNNI), without which sums would saturate");
+	return OQ_OK;
+}
+
+static oq_status fall_back(const oq_package *package, bool strict, const char *why, oq_resolution *out, oq_error *err)
+{
+	if (strict)
+		return oq_fail(err, OQ_E_UNSUPPORTED, "E_PRECISION", "%s: %s was asked for strictly, and %s", oq_package_path(package), names[out->asked], why);
+	out->used = OQ_PRECISION_F32;
+	snprintf(out->why, sizeof out->why, "%s: weights rounded to %s, float32 arithmetic", why, names[out->asked]);
+	return OQ_OK;
+}
+
+oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *options, const oq_cpu *cpu, oq_resolution *out, oq_error *err)
+{
+	oq_precision own;
+	int64_t weight_bits;
+	OQ_TRY(package_precision(package, &own, &weight_bits, err));
+	bool strict = options && options->strict;
+	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32};
+	out->used = out->asked;
+	bool given = options && options->quantization;
+	if (out->asked == OQ_PRECISION_INT8 && own != OQ_PRECISION_INT8 && !given)
+		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a %s package; int8 needs one made by `oncoquant quantize`", oq_package_path(package), names[own]);
+	if (out->asked != own && own != OQ_PRECISION_F32)
+		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a %s package; %s needs the package it was made from", oq_package_path(package), names[own],
+			names[out->asked]);
+	if (out->asked == OQ_PRECISION_INT8)
+		return given ? OQ_OK : need_int8(package, cpu, weight_bits, err);
+	if (out->asked == OQ_PRECISION_F16) {
+		out->stored = OQ_F16;
+		return fall_back(package, strict, "this version has no float16 arithmetic", out, err);
+	}
+	if (out->asked != OQ_PRECISION_BF16)
+		return OQ_OK;
+	out->stored = OQ_BF16;
+	return cpu->avx512_bf16 ? OQ_OK : fall_back(package, strict, "this processor has no bfloat16 dot product", out, err);
+}
+
+/* ---- Products ---- */
+
+bool oq_precision_quantizable(const oq_graph *graph, const oq_node *node)
+{
+	const oq_attributes *a = &node->attributes;
+	return oq_is_product(node) && a->groups == 1 && !a->transposed && node->repeat_in == 1 && graph->values[node->inputs[0]].shape[0] >= FEW_CHANNELS
+		&& graph->values[node->output].shape[0] >= FEW_CHANNELS;
+}
+
+static oq_node *producer_of(const oq_graph *graph, int value)
+{
+	for (int i = 0; i < graph->node_count; i++)
+		if (!graph->nodes[i].removed && graph->nodes[i].output == value)
+			return &graph->nodes[i];
+	return NULL;
+}
+
+bool oq_precision_nonnegative(const oq_graph *graph, int value)
+{
+	const oq_node *node = producer_of(graph, value);
+	if (!node)
+		return false;
+	if (node->op == &oq_op_relu || (node->activated && node->slope == 0))
+		return true;
+	return (node->op == &oq_op_max_pool || node->op == &oq_op_avg_pool) && oq_precision_nonnegative(graph, node->inputs[0]);
+}
+
+/* The ranges of a package: "quantization": {"values": {NAME: [scale, zero]}}. */
+static oq_status read_ranges(oq_graph *graph, oq_error *err)
+{
+	const oq_json *values;
+	OQ_TRY(oq_json_need_object(oq_json_get(oq_package_json(graph->package), "quantization"), "values", graph->where, &values, err));
+	for (const oq_json *entry = oq_json_first(values); entry; entry = oq_json_next(entry)) {
+		int value = oq_graph_value(graph, oq_json_key(entry));
+		const oq_json *scale = oq_json_first(entry), *zero = scale ? oq_json_next(scale) : NULL;
+		double s = scale ? oq_json_number(scale) : 0, z = zero ? oq_json_number(zero) : -1;
+		if (value < 0 || !(s > 0 && s < 1e30) || !(z >= 0 && z <= 255) || z != (double)(int)z)
+			return oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: quantization.values.%s: expected a value of the graph with [scale above 0, zero of 0 to 255]",
+				graph->where, oq_json_key(entry));
+		graph->values[value].scale = (float)s;
+		graph->values[value].zero = (int32_t)z;
+	}
+	return OQ_OK;
+}
+
+static bool has_codes(const oq_graph *graph, const oq_node *node, const oq_nn_quantization *q)
+{
+	if (!q)
+		return oq_weights_are_codes(graph, node);
+	for (int i = 0; i < q->layer_count; i++)
+		if (!strcmp(q->layers[i].node, node->name))
+			return true;
+	return false;
+}
+
+static oq_status choose_int8(oq_graph *graph, const oq_nn_quantization *q, oq_error *err)
+{
+	if (!q)
+		OQ_TRY(read_ranges(graph, err));
+	for (int i = 0; q && i < q->range_count; i++) {
+		int value = oq_graph_value(graph, q->ranges[i].value);
+		if (value < 0)
+			return oq_fail(err, OQ_E_INTERNAL, "E_GRAPH", "%s: range of %s: not a value of the graph", graph->where, q->ranges[i].value);
+		graph->values[value].scale = q->ranges[i].scale;
+		graph->values[value].zero = q->ranges[i].zero;
+	}
+	for (int i = 0; i < graph->node_count; i++) {
+		oq_node *node = &graph->nodes[i];
+		if (node->removed || !oq_is_product(node) || !has_codes(graph, node, q))
+			continue;
+		if (!(graph->values[node->inputs[0]].scale > 0) || !oq_precision_quantizable(graph, node))
+			return oq_graph_refuse(graph, node, err, "has 8-bit weights, but its input %s has no range or the layer cannot run in 8 bits",
+				graph->values[node->inputs[0]].name);
+		node->compute = OQ_I8;
+	}
+	return OQ_OK;
+}
+
+static void choose_bf16(oq_graph *graph)
+{
+	for (int i = 0; i < graph->node_count; i++) {
+		oq_node *node = &graph->nodes[i];
+		if (!node->removed && oq_precision_quantizable(graph, node))
+			node->compute = OQ_BF16;
+	}
+}
+
+/* ---- Values ---- */
+
+static bool can_write(const oq_node *node, oq_dtype dtype)
+{
+	if (dtype == OQ_F32)
+		return true;
+	if (!node || !node->op->typed)
+		return false;
+	if (!oq_is_product(node))
+		return true;
+	return node->compute == OQ_I8 ? dtype == OQ_U8 : node->compute == dtype;
+}
+
+/* `main`: as a product's factor; else as a shortcut that is added. */
+static bool can_read(const oq_node *node, bool main, oq_dtype dtype)
+{
+	if (!oq_is_product(node))
+		return dtype == OQ_F32 || node->op->typed;
+	if (main)
+		return dtype == (node->compute == OQ_I8 ? OQ_U8 : node->compute);
+	return dtype == OQ_F32 || (dtype == OQ_BF16 && node->compute == OQ_BF16);
+}
+
+static bool all_can_read(const oq_graph *graph, int value, oq_dtype dtype)
+{
+	for (int i = 0; i < graph->node_count; i++) {
+		const oq_node *node = &graph->nodes[i];
+		if (node->removed)
+			continue;
+		for (int k = 0; k < node->input_count; k++)
+			if (node->inputs[k] == value && !can_read(node, true, dtype))
+				return false;
+		if (node->residual == value && !can_read(node, false, dtype))
+			return false;
+	}
+	return true;
+}
+
+/* The type of a value in memory. Bytes are for values that only 8-bit products read: a norm could read them, too, but would
+ * lose what it needs. */
+static oq_dtype choose_type(const oq_graph *graph, int value, oq_dtype narrow)
+{
+	const oq_value *v = &graph->values[value];
+	const oq_node *producer = producer_of(graph, value);
+	bool fits = narrow != OQ_F32 && !v->keep && value != graph->output && can_write(producer, narrow) && all_can_read(graph, value, narrow);
+	for (int i = 0; narrow == OQ_U8 && fits && i < graph->node_count; i++) {
+		const oq_node *node = &graph->nodes[i];
+		for (int k = 0; k < node->input_count && !node->removed; k++)
+			fits = fits && (node->inputs[k] != value || node->compute == OQ_I8);
+	}
+	return fits ? narrow : OQ_F32;
+}
+
+/* ---- Casts ---- */
+
+typedef struct rewrite {
+	oq_graph *graph;
+	oq_node *nodes;   /* the new list */
+	int count;
+	int *moved;       /* old index -> new index */
+	int *cast_of;     /* value -> its narrow twin, or -1 */
+} rewrite;
+
+static oq_status add_cast(rewrite *r, int value, oq_dtype dtype, oq_error *err)
+{
+	oq_graph *graph = r->graph;
+	const char *name = graph->values[value].name, *suffix = dtype == OQ_U8 ? "u8" : "bf16";
+	size_t room = strlen(name) + 8;
+	char *own = oq_arena_alloc(&graph->arena, room);
+	if (!own)
+		return oq_fail_memory(err, graph->where, room);
+	snprintf(own, room, "%s@%s", name, suffix);
+	int twin = graph->value_count++;
+	graph->values[twin] = graph->values[value];
+	graph->values[twin].name = own;
+	graph->values[twin].keep = false;
+	graph->values[twin].dtype = dtype;
+	r->cast_of[value] = twin;
+	r->nodes[r->count++] = (oq_node){.op = &oq_op_cast, .name = own, .inputs = {value}, .input_count = 1, .output = twin, .residual = -1, .repeat_in = 1,
+		.slope = 1.0f};
+	return OQ_OK;
+}
+
+/* The narrow type that some product wants of a value held in another one, or the value's own type. */
+static oq_dtype wanted_type(const oq_graph *graph, int value)
+{
+	for (int i = 0; i < graph->node_count; i++) {
+		const oq_node *node = &graph->nodes[i];
+		if (!node->removed && oq_is_product(node) && node->inputs[0] == value && !can_read(node, true, graph->values[value].dtype))
+			return node->compute == OQ_I8 ? OQ_U8 : OQ_BF16;
+	}
+	return graph->values[value].dtype;
+}
+
+static oq_status cast_if_wanted(rewrite *r, int value, oq_error *err)
+{
+	oq_dtype wanted = wanted_type(r->graph, value);
+	return wanted != r->graph->values[value].dtype ? add_cast(r, value, wanted, err) : OQ_OK;
+}
+
+static oq_status copy_nodes(rewrite *r, oq_error *err)
+{
+	oq_graph *graph = r->graph;
+	OQ_TRY(cast_if_wanted(r, graph->input, err));
+	for (int i = 0; i < graph->node_count; i++) {
+		r->moved[i] = r->count;
+		r->nodes[r->count++] = graph->nodes[i];
+		if (!graph->nodes[i].removed)
+			OQ_TRY(cast_if_wanted(r, graph->nodes[i].output, err));
+	}
+	return OQ_OK;
+}
+
+static oq_status insert_casts(oq_graph *graph, oq_error *err)
+{
+	int values = graph->value_count;
+	rewrite r = {.graph = graph, .nodes = oq_calloc((size_t)graph->node_count + (size_t)values, sizeof *r.nodes),
+		.moved = oq_calloc((size_t)graph->node_count, sizeof *r.moved), .cast_of = oq_alloc((size_t)values * sizeof *r.cast_of)};
+	oq_value *roomy = oq_calloc((size_t)values * 2, sizeof *roomy);
+	oq_status status = r.nodes && r.moved && r.cast_of && roomy ? OQ_OK : oq_fail_memory(err, graph->where, (size_t)values * sizeof *roomy);
+	if (status == OQ_OK) {
+		memcpy(roomy, graph->values, (size_t)values * sizeof *roomy);
+		oq_value *old = graph->values;
+		graph->values = roomy;
+		roomy = old;
+		for (int v = 0; v < values; v++)
+			r.cast_of[v] = -1;
+		status = copy_nodes(&r, err);
+	}
+	if (status == OQ_OK) {
+		for (int i = 0; i < r.count; i++) {
+			oq_node *node = &r.nodes[i];
+			if (node->folded_norm)
+				node->folded_norm = &r.nodes[r.moved[node->folded_norm - graph->nodes]];
+			if (oq_is_product(node) && !node->removed && !can_read(node, true, graph->values[node->inputs[0]].dtype))
+				node->inputs[0] = r.cast_of[node->inputs[0]];
+		}
+		oq_node *old = graph->nodes;
+		graph->nodes = r.nodes;
+		graph->node_count = r.count;
+		r.nodes = old;
+	}
+	oq_free(roomy);
+	oq_free(r.nodes);
+	oq_free(r.moved);
+	oq_free(r.cast_of);
+	return status;
+}
+
+oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, const oq_nn_quantization *quantization, oq_error *err)
+{
+	oq_dtype narrow = OQ_F32;
+	if (resolution->used == OQ_PRECISION_INT8) {
+		OQ_TRY(choose_int8(graph, quantization, err));
+		narrow = OQ_U8;
+	} else if (resolution->used == OQ_PRECISION_BF16) {
+		choose_bf16(graph);
+		narrow = OQ_BF16;
+	}
+	if (narrow == OQ_F32)
+		return OQ_OK;
+	for (int v = 0; v < graph->value_count; v++)
+		graph->values[v].dtype = choose_type(graph, v, graph->values[v].scale > 0 || narrow == OQ_BF16 ? narrow : OQ_F32);
+	return insert_casts(graph, err);
+}
