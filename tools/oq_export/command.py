@@ -47,7 +47,7 @@ def show_list(source):
             text = "NOT SUPPORTED: " + problems[node.output[0]]
         if text:
             print(f"  {node.op_type:<22} {node.output[0]:<40} {text}")
-    print(f"{len(problems)} nodes cannot be expressed" if problems else "every node can be expressed")
+    print(f"{len(problems)} node{'s' if len(problems) > 1 else ''} cannot be expressed" if problems else "every node can be expressed")
 
 
 def summary(graph, value, path):

@@ -15,10 +15,14 @@ from .source import Refused, attribute
 from .views import Unsupported, Value, reshape
 
 UNKNOWN = object()  # the value of a node that could not be expressed
+# Ops that keep their input's shape: where one cannot be expressed, the walk goes on with its input, to find what else there is.
+SHAPE_KEEPING = ("Sigmoid", "Softmax", "HardSigmoid", "HardSwish", "Elu", "Selu", "Mish", "Softplus", "Tanh", "Erf", "Exp", "Sqrt", "Pow", "Abs", "Neg",
+                 "Clip", "PRelu", "LeakyRelu", "Gelu", "Mul", "Div", "Add", "Sub", "BatchNormalization", "InstanceNormalization", "GroupNormalization",
+                 "LayerNormalization", "Cast", "Dropout", "Swish")
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 WHY_NOT = {
     "Softmax": "attention cannot be imported: the engine has it as one op", "Sigmoid": "gates and swish are no ops of the engine",
-    "HardSigmoid": "gates are no ops of the engine", "HardSwish": "is no op of the engine", "Elu": "is no op of the engine",
+    "HardSigmoid": "gates and swish are no ops of the engine", "HardSwish": "gates and swish are no ops of the engine",
     "ConvTranspose": "decoders are not supported; choose a value of the encoder with --output",
     "Resize": "decoders are not supported; choose a value of the encoder with --output",
     "Upsample": "decoders are not supported; choose a value of the encoder with --output",
@@ -79,8 +83,13 @@ class Converter:
             try:
                 self.values[node.output[0]] = self._convert(node)
             except Unsupported as why:
-                self.values[node.output[0]] = UNKNOWN
+                self.values[node.output[0]] = self._stand_in(node)
                 self.problems.append((node, str(why)))
+
+    def _stand_in(self, node):
+        """What to go on with after a node that cannot be expressed."""
+        values = [self.values[name] for name in node.input if name and isinstance(self.values[name], Value)]
+        return max(values, key=lambda value: math.prod(value.shape)) if values and node.op_type in SHAPE_KEEPING else UNKNOWN
 
     def _convert(self, node):
         inputs = [self.values[name] for name in node.input if name]

@@ -252,11 +252,20 @@ def prelu(c, node):
 
 
 def clip(c, node):
-    low = attribute(node, "min", array_or_none(c, node, 1))
-    high = attribute(node, "max", array_or_none(c, node, 2))
-    if low is None or float(low) != 0 or (high is not None and float(high) < np.finfo(np.float32).max):
-        raise Unsupported("limits its input to a range, expected [0, infinity), which is a ReLU")
-    return relu(c, node)
+    value, name, most = c.value(node, 0), c.name(node), float(np.finfo(np.float32).max)
+    low, high = (attribute(node, key, array_or_none(c, node, 1 + i)) for i, key in enumerate(("min", "max")))
+    low, high = (float(low) if low is not None else -most), (float(high) if high is not None else most)
+    if low <= -most or low > high:
+        raise Unsupported("limits its input from above only, expected a lower limit (a ReLU or a ReLU6)")
+    if high >= most and low == 0:
+        return c.graph.same("relu", name, value)
+    # Limits are ReLUs: low + relu(x - low) - relu(x - high).
+    above = value if low == 0 else c.graph.affine(f"{name}.low", value, 1, -low)
+    above = c.graph.same("relu", f"{name}.above", above)
+    if high < most:
+        over = c.graph.same("relu", f"{name}.over", c.graph.affine(f"{name}.high", value, 1, -high))
+        above = c.graph.add("add", name if low == 0 else f"{name}.within", [above, c.graph.affine(f"{name}.excess", over, -1, 0)], value.shape, value.axes)
+    return above if low == 0 else c.graph.affine(name, above, 1, low)
 
 
 def gelu(c, node):
@@ -403,6 +412,15 @@ def transpose_op(c, node):
     return transpose(value, attribute(node, "perm", list(range(len(value.axes)))[::-1]))
 
 
+def gather(c, node):
+    """Exporters write a change of view as one that picks every element in order; nothing else is supported."""
+    value, indices = c.value(node, 0), c.constant(node, 1)
+    axis, shape = axis_of(node, value, 0), value.onnx_shape
+    if not np.array_equal(indices.ravel(), np.arange(shape[axis])):
+        raise Unsupported("picks some elements of an axis")
+    return reshape(value, (*shape[:axis], *indices.shape, *shape[axis + 1:]))
+
+
 def pad(c, node):
     """Zeros before a convolution become its own padding; see Converter.pending_pad."""
     value = c.graph.volume(c.value(node, 0))
@@ -437,5 +455,5 @@ TABLE = {
     "Relu": relu, "LeakyRelu": leaky_relu, "PRelu": prelu, "Clip": clip, "Gelu": gelu,
     "Add": add, "Sum": add, "Sub": sub, "Mul": mul, "Div": div, "Concat": concat,
     "Identity": identity, "Dropout": dropout, "Cast": cast, "Flatten": flatten, "Reshape": reshape_op, "Squeeze": squeeze,
-    "Unsqueeze": unsqueeze, "Transpose": transpose_op, "Pad": pad,
+    "Unsqueeze": unsqueeze, "Transpose": transpose_op, "Gather": gather, "Pad": pad,
 }
