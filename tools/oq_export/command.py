@@ -1,5 +1,5 @@
 """Options, messages and exit codes that both programs share. Exit codes are those of `oncoquant`: 2 wrong options, 5 a network
-that cannot be expressed, 6 a package that differs from ONNX Runtime by more than the tolerance."""
+that cannot be expressed, 6 a package that differs from the network by more than the tolerance."""
 import argparse
 import collections
 import sys
@@ -14,7 +14,7 @@ VERSION = "1"
 
 
 class Drift(Exception):
-    """The package was made, but does not agree with ONNX Runtime."""
+    """The package was made, but does not agree with the network."""
 
 
 def shape(text):
@@ -32,7 +32,7 @@ def add_options(parser):
     parser.add_argument("--l2-normalize", action="store_true", help="divide the embedding by its L2 norm")
     parser.add_argument("--channels", choices=("repeat", "planes"),
                         help="for networks of several input channels: the patch repeated, or neighbouring planes of the patch (2D only)")
-    parser.add_argument("--check", metavar="ONCOQUANT", help="the program `oncoquant`: compare the package with ONNX Runtime before it is put in place")
+    parser.add_argument("--check", metavar="ONCOQUANT", help="the program `oncoquant`: compare the package with ONNX Runtime or PyTorch before it is put in place")
     parser.add_argument("--tolerance", type=float, default=1e-5, help="of --check: relative L2 difference (default 1e-5)")
     parser.add_argument("--list", action="store_true", help="show the network's values, and what cannot be expressed; write nothing")
 
@@ -57,7 +57,7 @@ def summary(graph, value, path):
           f"{parameters} parameters, embedding of {value.shape[0]}")
 
 
-def export(source, options, provenance):
+def export(source, options, provenance, run=None):
     """Converts, checks when asked to, and puts the package in its place."""
     if not options.description or not options.package:
         raise Refused("--description and --package are needed (or --list)")
@@ -69,11 +69,12 @@ def export(source, options, provenance):
         writer.write(description, graph, value, provenance)
         if options.check:
             with tempfile.TemporaryDirectory() as folder:
-                differences = parity.compare(options.check, source, writer.folder, folder, options)
+                differences = parity.compare(options.check, source, writer.folder, folder, options, run)
             text = ", ".join(f"{difference:.2e}" for difference in differences)
+            peer = "PyTorch" if run else "ONNX Runtime"
             if not max(differences) <= options.tolerance:
-                raise Drift(f"{source.file}: the package differs from ONNX Runtime by {text}, expected at most {options.tolerance:g}; nothing was written")
-            print(f"parity with ONNX Runtime on {len(differences)} made-up patches: relative L2 {text}")
+                raise Drift(f"{source.file}: the package differs from {peer} by {text}, expected at most {options.tolerance:g}; nothing was written")
+            print(f"parity with {peer} on {len(differences)} made-up patches: relative L2 {text}")
     summary(graph, value, options.package)
     if description["preprocessing"]["size"][0] == 1:
         print("note: a patch of one plane can only be given with --patches; a size of [2,H,W] cuts it from scans as well")

@@ -5,6 +5,7 @@ The same input gives the same bytes: no dates, no paths, tensors in the order in
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 import tempfile
@@ -118,6 +119,8 @@ class Writer:
     def write(self, description, graph, value, provenance):
         hashes = write_weights(os.path.join(self.folder, "weights.safetensors"), graph.tensors)
         text = json.dumps(document(description, graph, value, hashes, provenance), ensure_ascii=False, allow_nan=False, indent=1)
+        # Arrays without further structure on one line; a raw line break is never part of a JSON string.
+        text = re.sub(r"\[\n[^\[\]{}]*?\n *\]", lambda match: "[" + " ".join(part.strip() for part in match[0][1:-1].splitlines()).strip() + "]", text)
         with open(os.path.join(self.folder, "model.json"), "w", encoding="utf-8", opener=private) as file:
             file.write(text + "\n")
             sync(file)

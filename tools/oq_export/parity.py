@@ -1,4 +1,4 @@
-"""The package beside ONNX Runtime: the same made-up patches through both, the relative L2 difference of every embedding.
+"""The package beside ONNX Runtime or PyTorch: the same made-up patches through both, the relative L2 difference of every embedding.
 
 The way from patch to input and from output to embedding is computed here once more, in NumPy, so that it is checked as well.
 """
@@ -35,7 +35,8 @@ def network_inputs(patches, shape, mode, axes):
     return np.repeat(patches[:, :, seed], channels, axis=1)
 
 
-def reference(source, inputs, folder, head, normalize):
+def onnx_runner(source, folder):
+    """Rows of the network's output by ONNX Runtime."""
     try:
         import onnxruntime
     except ImportError:
@@ -48,9 +49,13 @@ def reference(source, inputs, folder, head, normalize):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     entry = next(entry for entry in session.get_inputs() if entry.name == source.input)
     kind = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type, np.float32)
+    return lambda inputs: [session.run([source.output], {source.input: patch[None].astype(kind)})[0] for patch in inputs]
+
+
+def embeddings_of(outputs, head, normalize):
     rows = []
-    for patch in inputs:
-        row = session.run([source.output], {source.input: patch[None].astype(kind)})[0].astype(np.float64)
+    for row in outputs:
+        row = row.astype(np.float64)
         if head == "mean" and row.ndim > 2:
             row = row.reshape(*row.shape[:2], -1).mean(axis=2)
         row = row.ravel()
@@ -70,14 +75,14 @@ def embed(program, package, patches, folder):
     return np.load(os.path.join(folder, "embeddings.npy")).astype(np.float64)
 
 
-def compare(program, source, package, folder, options):
-    """Relative L2 difference of each patch's embedding."""
+def compare(program, source, package, folder, options, run=None):
+    """Relative L2 difference of each patch's embedding; `run` makes the network's outputs, by default ONNX Runtime does."""
     with open(os.path.join(package, "model.json"), encoding="utf-8") as file:
         preprocessing = json.load(file)["preprocessing"]
     patches = made_up_patches(preprocessing)
     inputs = network_inputs(patches, source.input_shape, options.channels, preprocessing["axes"])
-    wanted = reference(source, inputs, folder, options.head, options.l2_normalize)
+    wanted = embeddings_of((run or onnx_runner(source, folder))(inputs), options.head, options.l2_normalize)
     got = embed(program, package, patches, folder)
     if got.shape != wanted.shape:
-        raise Refused(f"{source.file}: the package gives {list(got.shape)} numbers, ONNX Runtime {list(wanted.shape)}")
+        raise Refused(f"{source.file}: the package gives {list(got.shape)} numbers, the network {list(wanted.shape)}")
     return [float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(got, wanted)]
