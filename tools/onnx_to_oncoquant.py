@@ -22,7 +22,7 @@ def main():
         command.show_list(source)
         return
     command.export(source, options, {
-        "tool": "onnx_to_oncoquant", "tool_version": command.VERSION, "source": "onnx", "files_sha256": source.hashes(),
+        "tool": "onnx_to_oncoquant", "tool_version": command.VERSION, "kind": "onnx", **source.identity(),
         "opset": source.opset, "producer": source.producer, "input": source.input, "input_shape": source.input_shape})
 
 

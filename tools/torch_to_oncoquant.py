@@ -19,7 +19,7 @@ import tempfile
 import warnings
 
 from oq_export import command
-from oq_export.source import Refused, Source, file_sha256
+from oq_export.source import Refused, Source, hashes
 
 
 def load_callable(text):
@@ -129,8 +129,8 @@ def main():
             command.show_list(source)
             return
         provenance = {
-            "tool": "torch_to_oncoquant", "tool_version": command.VERSION, "source": kind, "module": os.path.basename(options.source),
-            "files_sha256": {os.path.basename(file): file_sha256(file) for file in files}, "opset": source.opset,
+            "tool": "torch_to_oncoquant", "tool_version": command.VERSION, "kind": kind, "file": os.path.basename(options.source),
+            **hashes(files), "opset": source.opset,
             "producer": f"torch {torch.__version__}", "input": source.input, "input_shape": source.input_shape}
         command.export(source, options, provenance, None if options.output else runner(torch, module))
 

@@ -62,7 +62,7 @@ def export(source, options, provenance, run=None):
     if not options.description or not options.package:
         raise Refused("--description and --package are needed (or --list)")
     description = package.read_description(options.description)
-    description.setdefault("family", "imported")
+    description = {"title": description["name"], "family": "imported", "code_license": "not stated", "weights_license": "not stated", **description}
     graph, value = convert(source, description["preprocessing"], options.channels, options.head, options.l2_normalize)
     provenance.update(output=source.output, head=options.head, l2_normalize=options.l2_normalize, channels=options.channels)
     with package.Writer(options.package) as writer:

@@ -90,13 +90,21 @@ class Source:
             raise Refused(f"{self.file}: input {entry.name} is {text}, expected [1,C,H,W] or [1,C,D,H,W]" + (f" and to hold {shape}" if wanted else ""))
         return shape
 
-    def hashes(self):
-        """SHA-256 of the file and of the files with its weights, by name."""
-        names = {self.file}
+    def identity(self):
+        """Name and SHA-256 of the file, and of the files with its weights."""
+        names = set()
         for tensor in onnx.load(self.path, load_external_data=False).graph.initializer:
             names.update(entry.value for entry in tensor.external_data if entry.key == "location")
         folder = os.path.dirname(self.path)
-        return {name: file_sha256(os.path.join(folder, name)) for name in sorted(names)}
+        return {"file": self.file, **hashes([self.path, *[os.path.join(folder, name) for name in sorted(names)]])}
+
+
+def hashes(files):
+    """SHA-256 of the first file, and of the others by name."""
+    fields = {"sha256": file_sha256(files[0])} if files else {}
+    if len(files) > 1:
+        fields["other_files"] = {os.path.basename(file): file_sha256(file) for file in files[1:]}
+    return fields
 
 
 def file_sha256(path):
