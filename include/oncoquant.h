@@ -171,6 +171,25 @@ OQ_API oq_status oq_embed(const oq_job *job, oq_job_summary *summary, oq_error *
 /* The patches themselves, [rows,1,D,H,W], with the same companions. Needs a manifest. */
 OQ_API oq_status oq_extract(const oq_job *job, oq_job_summary *summary, oq_error *err);
 
+/* ---- 6. Quantisation ----------------------------------------------------------------------------------------------- */
+
+typedef struct oq_quantize_options {
+	const char *package, *output; /* a float32 package; the package to write */
+	oq_precision precision;       /* OQ_PRECISION_INT8, OQ_PRECISION_BF16, OQ_PRECISION_F16 */
+	const char *manifest;         /* int8: the calibration patches: a manifest ... */
+	const char *patches;          /* ... or ready ones, .npy [N,1,D,H,W] */
+	int weight_bits;              /* int8: 8 (0 = 8), or 7: for processors without an 8-bit dot product, too */
+	double speed_share;           /* int8: what layers kept in float32 may cost of the speed: 0 = none, 0.1 = 10 % */
+	bool nearest;                 /* int8: round each weight to the nearest code, without regard to the calibration data */
+	int threads;                  /* 0 = processors granted */
+	void (*progress)(void *context, const char *stage, int64_t done, int64_t total); /* may be NULL; from one thread at a time */
+	void *context;
+	const volatile int *cancel;   /* may be NULL */
+} oq_quantize_options;
+/* Writes a smaller package; the same input gives the same bytes. `report` (free with oq_string_free; may be NULL) is JSON: per layer its precision,
+ * the errors of its input and weights, what keeping it in float32 would gain. OQ_E_INPUT when no calibration patch can be used. */
+OQ_API oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,28 +1,23 @@
 /* Conversion: the graph of the recipe's family says which tensors are needed; a source (checkpoint or synthetic rule) gives
  * them one at a time; each is hashed and written. The package is built beside its place and put there by one rename. */
-#define _DEFAULT_SOURCE
 #include "quantize/convert.h"
 
 #include "arch/arch.h"
-#include "core/file.h"
 #include "core/package.h"
+#include "core/sha256.h"
+#include "folder.h"
 #include "recipe.h"
 #include "source.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct conversion {
 	const oq_convert_request *request;
 	oq_recipe *recipe;
 	oq_json *graph, *hashes;
 	oq_source *source;
-	char *folder;           /* temporary, beside the output */
-	char *model_path, *weights_path;
+	oq_folder folder;
 	uint64_t weight_bytes;
 	oq_error *err;
 } conversion;
@@ -70,7 +65,7 @@ static oq_status write_tensor(const conversion *c, oq_safetensors_writer *writer
 static oq_status write_weights(conversion *c)
 {
 	oq_safetensors_writer *writer = NULL;
-	OQ_TRY(oq_safetensors_writer_open(c->weights_path, &writer, c->err));
+	OQ_TRY(oq_safetensors_writer_open(c->folder.weights_path, &writer, c->err));
 	oq_status status = OQ_OK;
 	int count = oq_source_count(c->source);
 	for (int i = 0; i < count && status == OQ_OK; i++) {
@@ -123,122 +118,33 @@ static oq_status write_model(conversion *c)
 	good = good && oq_json_add_string(provenance, "tool", "oncoquant") && oq_json_add_string(provenance, "tool_version", version)
 		&& oq_json_add_string(provenance, "recipe", oq_recipe_name(c->recipe)) && oq_json_add_string(provenance, "recipe_sha256", oq_recipe_sha256(c->recipe))
 		&& oq_source_describe(c->source, provenance);
-	char *text = NULL;
-	oq_status status = good ? oq_json_print(root, true, &text, c->err) : no_memory(c);
-	if (status == OQ_OK)
-		status = oq_file_write_all(c->model_path, text, strlen(text), c->err);
-	oq_free(text);
+	oq_status status = good ? oq_folder_write_model(&c->folder, root, c->err) : no_memory(c);
 	oq_json_free(root);
 	return status;
 }
 
-static char *join(const char *folder, const char *name)
+static oq_status convert(conversion *c)
 {
-	size_t room = strlen(folder) + strlen(name) + 2;
-	char *out = oq_alloc(room);
-	if (out)
-		snprintf(out, room, "%s%s", folder, name);
-	return out;
-}
-
-/* Only a package may be replaced by one: never a folder of somebody's files. */
-static oq_status check_output(const conversion *c, const char *output)
-{
-	struct stat info;
-	if (lstat(output, &info))
-		return errno == ENOENT ? OQ_OK : oq_fail_errno(c->err, output, "be looked at", errno);
-	oq_error ignored;
-	oq_package *old = NULL;
-	if (!S_ISDIR(info.st_mode) || oq_package_open(output, &old, &ignored) != OQ_OK)
-		return oq_fail(c->err, OQ_E_RESOURCE, "E_OUTPUT", "%s: exists and is not an OncoQuant package; it is left alone", output);
-	oq_package_close(old);
-	return OQ_OK;
-}
-
-static oq_status make_folder(conversion *c, const char *output)
-{
-	c->folder = join(output, ".XXXXXX");
-	if (!c->folder)
-		return no_memory(c);
-	if (!mkdtemp(c->folder)) { /* mode 0700 */
-		int saved = errno;
-		oq_free(c->folder);
-		c->folder = NULL;
-		return oq_fail_errno(c->err, output, "be created", saved);
-	}
-	c->model_path = join(c->folder, "/model.json");
-	c->weights_path = join(c->folder, "/weights.safetensors");
-	return c->model_path && c->weights_path ? OQ_OK : no_memory(c);
-}
-
-/* Removes the two files that a package consists of, and the folder when nothing else is in it. */
-static void remove_package(const char *folder)
-{
-	static const char *const names[] = {"/model.json", "/weights.safetensors"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char *path = join(folder, names[i]);
-		if (path)
-			unlink(path);
-		oq_free(path);
-	}
-	rmdir(folder);
-}
-
-/* rename() replaces an empty folder only, so an old package steps aside first and comes back when the rename fails. */
-static oq_status put_in_place(conversion *c, const char *output)
-{
-	char *aside = join(c->folder, ".old");
-	if (!aside)
-		return no_memory(c);
-	bool had_old = rename(output, aside) == 0;
-	oq_status status = OQ_OK;
-	if (rename(c->folder, output)) {
-		status = oq_fail_errno(c->err, output, "be put in place", errno);
-		if (had_old)
-			(void)rename(aside, output);
-	} else {
-		oq_free(c->folder);
-		c->folder = NULL;
-		if (had_old)
-			remove_package(aside);
-	}
-	oq_free(aside);
-	return status;
-}
-
-static oq_status convert(conversion *c, const char *output)
-{
+	OQ_TRY(oq_folder_check(c->request->output, c->err));
 	OQ_TRY(oq_recipe_load(c->request->recipe, &c->recipe, c->err));
 	OQ_TRY(oq_arch_build(c->recipe->family, c->recipe->parameters, c->recipe->where, &c->graph, c->err));
-	OQ_TRY(check_output(c, output));
 	const oq_json *tensors = oq_json_get(c->graph, "tensors");
 	OQ_TRY(c->request->checkpoint ? oq_source_open_checkpoint(c->recipe, tensors, c->request->checkpoint, &c->source, c->err)
 		: oq_source_open_synthetic(c->recipe, tensors, c->request->seed, &c->source, c->err));
-	OQ_TRY(make_folder(c, output));
+	OQ_TRY(oq_folder_open(c->request->output, &c->folder, c->err));
 	c->hashes = oq_json_object();
 	if (!c->hashes)
 		return no_memory(c);
 	OQ_TRY(write_weights(c));
 	OQ_TRY(write_model(c));
-	return put_in_place(c, output);
+	return oq_folder_commit(&c->folder, c->err);
 }
 
 oq_status oq_convert_package(const oq_convert_request *request, oq_error *err)
 {
 	conversion c = {.request = request, .err = err};
-	size_t length = strlen(request->output);
-	char *output = oq_strdup(request->output);
-	if (!output)
-		return oq_fail_memory(err, request->output, length);
-	while (length > 1 && output[length - 1] == '/')
-		output[--length] = 0;
-	oq_status status = convert(&c, output);
-	if (c.folder)
-		remove_package(c.folder);
-	oq_free(c.folder);
-	oq_free(c.model_path);
-	oq_free(c.weights_path);
-	oq_free(output);
+	oq_status status = convert(&c);
+	oq_folder_close(&c.folder);
 	oq_json_free(c.hashes);
 	oq_json_free(c.graph);
 	oq_source_close(c.source);

@@ -37,6 +37,9 @@ oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_er
 size_t oq_model_patch_floats(const oq_model *model);
 oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err);
 
+/* SHA-256 of a patch's voxels as float32. */
+void oq_patch_sha256(const float *patch, size_t floats, char hex[65]);
+
 /* The document as text for the caller; frees it in every case. */
 oq_status oq_finish_json(oq_json *json, bool good, char **text, oq_error *err);
 /* name, version, build, processor, oneDNN: what every record of a run carries. */

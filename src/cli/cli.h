@@ -58,6 +58,6 @@ double oq_cli_number(const cJSON *object, const char *key);      /* 0 when absen
 /* Set by SIGINT and SIGTERM. */
 extern volatile int oq_cli_signal;
 
-extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_patches, oq_command_embed, oq_command_bench;
+extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_patches, oq_command_embed, oq_command_quantize, oq_command_bench;
 
 #endif

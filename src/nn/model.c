@@ -170,6 +170,27 @@ void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out)
 		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0])};
 }
 
+void oq_nn_model_layer_taps(const oq_nn_model *model, int index, double *share)
+{
+	const oq_graph *graph = &model->graph;
+	const oq_node *node = &graph->nodes[model->layers[index]];
+	const oq_attributes *a = &node->attributes;
+	const oq_value *input = &graph->values[node->inputs[0]], *output = &graph->values[node->output];
+	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
+	for (int64_t t = 0; t < taps; t++) {
+		const int64_t at[OQ_SPATIAL] = {t / (a->kernel[1] * a->kernel[2]), t / a->kernel[2] % a->kernel[1], t % a->kernel[2]};
+		share[t] = 1;
+		for (int axis = 0; axis < OQ_SPATIAL && input->rank == 4; axis++) {
+			int64_t inside = 0, out = output->shape[1 + axis];
+			for (int64_t i = 0; i < out; i++) {
+				int64_t from = i * a->stride[axis] + at[axis] * a->dilation[axis] - a->pad_low[axis];
+				inside += from >= 0 && from < input->shape[1 + axis];
+			}
+			share[t] *= (double)inside / (double)out;
+		}
+	}
+}
+
 oq_status oq_nn_model_layer_read(const oq_nn_model *model, int index, float *weights, float *bias, oq_error *err)
 {
 	const oq_node *node = &model->graph.nodes[model->layers[index]];

@@ -70,7 +70,7 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a %s package; %s needs the package it was made from", oq_package_path(package), names[own],
 			names[out->asked]);
 	if (out->asked == OQ_PRECISION_INT8)
-		return given ? OQ_OK : need_int8(package, cpu, weight_bits, err);
+		return need_int8(package, cpu, given ? options->quantization->weight_bits : weight_bits, err);
 	if (out->asked == OQ_PRECISION_F16) {
 		out->stored = OQ_F16;
 		return fall_back(package, strict, "this version has no float16 arithmetic", out, err);
@@ -213,10 +213,11 @@ static oq_dtype choose_type(const oq_graph *graph, int value, oq_dtype narrow)
 	const oq_value *v = &graph->values[value];
 	const oq_node *producer = producer_of(graph, value);
 	bool fits = narrow != OQ_F32 && !v->keep && value != graph->output && can_write(producer, narrow) && all_can_read(graph, value, narrow);
-	for (int i = 0; narrow == OQ_U8 && fits && i < graph->node_count; i++) {
+	for (int i = 0; narrow != OQ_F32 && fits && i < graph->node_count; i++) {
 		const oq_node *node = &graph->nodes[i];
+		fits = node->removed || node->residual != value; /* sums of many layers: what is lost here is lost for good */
 		for (int k = 0; k < node->input_count && !node->removed; k++)
-			fits = fits && (node->inputs[k] != value || node->compute == OQ_I8);
+			fits = fits && (narrow != OQ_U8 || node->inputs[k] != value || node->compute == OQ_I8);
 	}
 	return fits ? narrow : OQ_F32;
 }

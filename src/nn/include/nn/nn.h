@@ -51,6 +51,7 @@ typedef struct oq_nn_quantization {
 	int range_count;
 	const oq_nn_codes *layers;
 	int layer_count;
+	int weight_bits;     /* 8 or 7 */
 } oq_nn_quantization;
 
 typedef struct oq_nn_options {
@@ -79,6 +80,8 @@ typedef struct oq_nn_layer {
 } oq_nn_layer;
 int oq_nn_model_layers(const oq_nn_model *model);
 void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out);
+/* share [taps]: the part of the output's voxels for which a tap lies inside the input, not in its padding. */
+void oq_nn_model_layer_taps(const oq_nn_model *model, int index, double *share);
 /* Folded weights [out][in*taps] and bias [out] (zeros when there is none) of a float model; the package must still be open. */
 oq_status oq_nn_model_layer_read(const oq_nn_model *model, int index, float *weights, float *bias, oq_error *err);
 

@@ -1,0 +1,24 @@
+/* Observers: what the values of a float network look like on calibration inputs. One pass; memory depends on the network, not
+ * on the number of inputs, and the result not on the number of threads. */
+#ifndef OQ_QUANTIZE_OBSERVE_H
+#define OQ_QUANTIZE_OBSERVE_H
+
+#include "nn/nn.h"
+#include "quantize/quantize.h"
+
+#define OQ_SAMPLE_ROWS 1024 /* voxels kept of every value */
+
+typedef struct oq_observed {
+	const char *value;
+	int64_t channels;
+	float low, high;    /* over everything seen */
+	double *mean;       /* [channels] */
+	float *rows;        /* [row_count][channels]: voxels sampled evenly over the inputs */
+	int64_t row_count;
+} oq_observed;
+
+/* Runs the network over the inputs and fills one entry per name; `out` has room for `count`. Free with oq_observed_free. */
+oq_status oq_observe(const oq_package *package, const oq_quantize_request *request, const char *const *names, int count, oq_observed *out, oq_error *err);
+void oq_observed_free(oq_observed *observed, int count);
+
+#endif

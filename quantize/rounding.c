@@ -1,0 +1,260 @@
+/* Rounding column by column, where what one weight's rounding changes in the products is taken up by the weights still to be
+ * rounded (the method of Frantar et al., GPTQ, arXiv:2210.17323, itself after Hassibi and Stork's optimal brain surgeon). The
+ * quadratic form is the covariance of the layer's input channels, the same for every tap; means are left to the bias.
+ * With H = L L' and M the inverse of L, channels are rounded from the last to the first: e = (w - code*scale) / M[i][i], and
+ * w[j] -= e * M[i][j] for j < i; the sum of e^2 is the energy lost. */
+#include "rounding.h"
+
+#include "core/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DAMPING 0.01 /* of the mean variance, added to every variance: the samples are fewer than they ought to be */
+
+/* Additions and products element by element, in one order: every instruction set gives the same bits. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
+#define VECTORS __attribute__((target_clones("avx2", "default")))
+#else
+#define VECTORS
+#endif
+
+VECTORS static void subtract_multiple(int64_t count, double factor, const double *restrict x, double *restrict y)
+{
+	for (int64_t i = 0; i < count; i++)
+		y[i] -= factor * x[i];
+}
+
+VECTORS static void subtract_multiple_f32(int64_t count, float factor, const float *restrict x, float *restrict y)
+{
+	for (int64_t i = 0; i < count; i++)
+		y[i] -= factor * x[i];
+}
+
+typedef struct form {
+	int64_t n;
+	int64_t *order; /* [n]: channels by growing variance, so that the most important are rounded first */
+	double *matrix; /* [n][n], lower triangle: covariance, then L, then its inverse */
+	float *inverse; /* [n][n], the latter in float32 */
+} form;
+
+typedef struct variance {
+	double value;
+	int64_t channel;
+} variance;
+
+static int ascending(const void *a, const void *b)
+{
+	const variance *x = a, *y = b;
+	return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : (x->channel > y->channel) - (x->channel < y->channel);
+}
+
+static void order_channels(form *f, const oq_observed *x, variance *all)
+{
+	for (int64_t c = 0; c < f->n; c++) {
+		all[c] = (variance){.channel = c};
+		for (int64_t r = 0; r < x->row_count; r++) {
+			double d = (double)x->rows[r * f->n + c] - x->mean[c];
+			all[c].value += d * d;
+		}
+	}
+	qsort(all, (size_t)f->n, sizeof *all, ascending);
+	for (int64_t i = 0; i < f->n; i++)
+		f->order[i] = all[i].channel;
+}
+
+static void fill_covariance(form *f, const oq_observed *x, double *row)
+{
+	int64_t n = f->n;
+	memset(f->matrix, 0, (size_t)(n * n) * sizeof *f->matrix);
+	for (int64_t r = 0; r < x->row_count; r++) {
+		for (int64_t i = 0; i < n; i++)
+			row[i] = (double)x->rows[r * n + f->order[i]] - x->mean[f->order[i]];
+		for (int64_t i = 0; i < n; i++)
+			if (row[i] != 0)
+				subtract_multiple(i + 1, -row[i], row, f->matrix + i * n);
+	}
+	double trace = 0;
+	for (int64_t i = 0; i < n; i++)
+		trace += f->matrix[i * n + i];
+	for (int64_t i = 0; i < n; i++)
+		f->matrix[i * n + i] += DAMPING * trace / (double)n + 1e-30;
+}
+
+/* matrix = L L', in place; `column` has room for n. The damping keeps every pivot positive. */
+static void factorize(form *f, double *column)
+{
+	int64_t n = f->n;
+	double *m = f->matrix;
+	for (int64_t j = 0; j < n; j++) {
+		double pivot = sqrt(m[j * n + j]);
+		for (int64_t i = j; i < n; i++)
+			column[i] = m[i * n + j] /= pivot;
+		for (int64_t i = j + 1; i < n; i++)
+			if (column[i] != 0)
+				subtract_multiple(i - j, column[i], column + j + 1, m + i * n + j + 1);
+	}
+}
+
+/* L to its inverse, in place, row by row; then to float32. */
+static void invert(form *f, double *row)
+{
+	int64_t n = f->n;
+	double *m = f->matrix;
+	for (int64_t i = 0; i < n; i++) {
+		memset(row, 0, (size_t)(i + 1) * sizeof *row);
+		for (int64_t k = 0; k < i; k++)
+			if (m[i * n + k] != 0)
+				subtract_multiple(k + 1, m[i * n + k], m + k * n, row);
+		double pivot = m[i * n + i];
+		for (int64_t k = 0; k < i; k++)
+			m[i * n + k] = row[k] / pivot;
+		m[i * n + i] = 1 / pivot;
+	}
+	for (int64_t i = 0; i < n * n; i++)
+		f->inverse[i] = (float)m[i];
+}
+
+static oq_status make_form(const oq_observed *x, form *f, oq_error *err)
+{
+	size_t n = (size_t)x->channels;
+	*f = (form){.n = x->channels, .order = oq_alloc(n * sizeof *f->order), .matrix = oq_alloc(n * n * sizeof *f->matrix),
+		.inverse = oq_alloc(n * n * sizeof *f->inverse)};
+	double *row = oq_alloc(n * sizeof *row);
+	variance *all = oq_alloc(n * sizeof *all);
+	bool good = f->order && f->matrix && f->inverse && row && all;
+	if (good) {
+		order_channels(f, x, all);
+		fill_covariance(f, x, row);
+		factorize(f, row);
+		invert(f, row);
+	}
+	oq_free(row);
+	oq_free(all);
+	return good ? OQ_OK : oq_fail_memory(err, x->value, n * n * sizeof *f->matrix);
+}
+
+static void free_form(form *f)
+{
+	oq_free(f->order);
+	oq_free(f->matrix);
+	oq_free(f->inverse);
+}
+
+/* The scale of one output channel whose codes lie nearest, by least squares over twenty shrunken ranges: clipping the largest weight may
+ * serve the others. */
+static float choose_scale(const float *w, int64_t count, int most)
+{
+	const float to_integer = 12582912.0f;
+	float largest = 0, best = 0;
+	double least = INFINITY;
+	for (int64_t i = 0; i < count; i++)
+		largest = fabsf(w[i]) > largest ? fabsf(w[i]) : largest;
+	if (!(largest > 0))
+		return 1.0f; /* a channel of zeros */
+	for (int step = 0; step < 20; step++) {
+		float scale = largest * (1.0f - 0.02f * (float)step) / (float)most, limit = (float)most;
+		double error = 0;
+		for (int64_t i = 0; i < count; i++) {
+			float code = w[i] / scale;
+			code = code > limit ? limit : code < -limit ? -limit : code;
+			double e = (double)((code + to_integer - to_integer) * scale - w[i]);
+			error += e * e;
+		}
+		if (error < least) {
+			least = error;
+			best = scale;
+		}
+	}
+	return best;
+}
+
+static int8_t nearest(float w, float scale, int most)
+{
+	long code = lrintf(w / scale);
+	return (int8_t)(code > most ? most : code < -most ? -most : code);
+}
+
+/* One output channel of one tap. row [n] in the order of the form, used up. */
+static double round_row(const form *f, float scale, int most, float *row, int8_t *codes)
+{
+	double lost = 0;
+	for (int64_t i = f->n - 1; i >= 0; i--) {
+		const float *m = f->inverse + i * f->n;
+		codes[i] = nearest(row[i], scale, most);
+		float e = (row[i] - scale * (float)codes[i]) / m[i];
+		lost += (double)e * (double)e;
+		subtract_multiple_f32(i, e, m, row);
+	}
+	return lost;
+}
+
+/* Energy of the products of one row: |L' w|^2 with L the inverse's inverse is not at hand, so the diagonal stands for it. */
+static double row_energy(const form *f, const double *spread, const float *row)
+{
+	double sum = 0;
+	for (int64_t i = 0; i < f->n; i++)
+		sum += spread[f->order[i]] * (double)row[i] * (double)row[i];
+	return sum;
+}
+
+static void spread_of(const oq_observed *x, double *spread)
+{
+	memset(spread, 0, (size_t)x->channels * sizeof *spread);
+	for (int64_t r = 0; r < x->row_count; r++)
+		for (int64_t c = 0; c < x->channels; c++) {
+			double d = (double)x->rows[r * x->channels + c] - x->mean[c];
+			spread[c] += d * d;
+		}
+}
+
+static void round_channel(oq_rounding *r, const form *f, const double *spread, int64_t o, float *row, int8_t *codes, double energy[2])
+{
+	int64_t in = r->in, taps = r->taps;
+	const int most = r->bits == 7 ? 63 : 127;
+	float *w = r->weights + o * in * taps;
+	int8_t *out = r->codes + o * in * taps;
+	float scale = r->scale[o] = choose_scale(w, in * taps, most);
+	double shift = 0;
+	for (int64_t t = 0; t < taps; t++) {
+		for (int64_t i = 0; i < in; i++)
+			row[i] = w[f->order[i] * taps + t];
+		energy[1] += row_energy(f, spread, row);
+		if (r->plain) {
+			for (int64_t i = 0; i < in; i++) {
+				codes[i] = nearest(row[i], scale, most);
+				double e = (double)(row[i] - scale * (float)codes[i]);
+				energy[0] += e * e * spread[f->order[i]];
+			}
+		} else {
+			energy[0] += round_row(f, scale, most, row, codes);
+		}
+		for (int64_t i = 0; i < in; i++) {
+			int64_t c = f->order[i];
+			out[c * taps + t] = codes[i];
+			shift += r->share[t] * r->input->mean[c] * ((double)w[c * taps + t] - (double)scale * (double)codes[i]);
+		}
+	}
+	r->bias[o] = (float)((double)r->bias[o] + shift);
+}
+
+oq_status oq_round_weights(oq_rounding *r, oq_error *err)
+{
+	form f = {0};
+	float *row = oq_alloc((size_t)r->in * sizeof *row);
+	int8_t *codes = oq_alloc((size_t)r->in);
+	double *spread = oq_alloc((size_t)r->in * sizeof *spread), energy[2] = {0};
+	oq_status status = row && codes && spread ? make_form(r->input, &f, err) : oq_fail_memory(err, r->input->value, (size_t)r->in * sizeof *spread);
+	if (status == OQ_OK) {
+		spread_of(r->input, spread);
+		for (int64_t o = 0; o < r->out; o++)
+			round_channel(r, &f, spread, o, row, codes, energy);
+		r->error = energy[1] > 0 ? sqrt(energy[0] / energy[1]) : 0;
+	}
+	free_form(&f);
+	oq_free(row);
+	oq_free(codes);
+	oq_free(spread);
+	return status;
+}

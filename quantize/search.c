@@ -1,0 +1,187 @@
+/* Which layers to keep in float. Every layer is taken out of the fully quantised network in turn; what that takes away from the
+ * embedding's error on calibration inputs, per multiplication that it makes slower, is its rank. Layers are then kept in that order until
+ * the allowed share of speed is used up. Costs are counted, not timed, so that the same input gives the same package. */
+#include "plan.h"
+
+#include "core/mem.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INPUTS 8       /* calibration inputs that every trial runs */
+#define FLOAT_COST 4.0 /* time of a float product in 8-bit ones: what the convolutions alone reach with VNNI */
+
+typedef struct search {
+	oq_plan *plan;
+	int64_t inputs;
+	size_t in, out;
+	float *data;      /* [inputs][in] */
+	float *reference; /* [inputs][out]: float embeddings */
+	float *trial;     /* [inputs][out] */
+	oq_nn_range *ranges;
+	oq_nn_codes *codes;
+} search;
+
+static oq_status run_all(const search *s, const oq_nn_model *model, float *embeddings, oq_error *err)
+{
+	oq_status status = OQ_OK;
+	int lanes = s->plan->request->threads > 1 ? s->plan->request->threads : 1;
+#pragma omp parallel num_threads(lanes) shared(status)
+	{
+		oq_nn_session *session = NULL;
+		oq_error own = {0};
+		oq_status mine = oq_nn_session_open(model, &session, &own);
+#pragma omp for schedule(static, 1)
+		for (int64_t i = 0; i < s->inputs; i++)
+			if (mine == OQ_OK)
+				mine = oq_nn_session_run(session, s->data + (size_t)i * s->in, embeddings + (size_t)i * s->out, &own);
+		if (mine != OQ_OK) {
+#pragma omp critical(oq_search)
+			{
+				status = mine;
+				if (err)
+					*err = own;
+			}
+		}
+		oq_nn_session_close(session);
+	}
+	return status;
+}
+
+/* Mean over the inputs of |trial - reference|^2 / |reference - mean|^2. */
+static double error_of(const search *s)
+{
+	double sum = 0;
+	double *mean = oq_calloc(s->out, sizeof *mean);
+	if (!mean)
+		return NAN;
+	for (int64_t i = 0; i < s->inputs; i++)
+		for (size_t k = 0; k < s->out; k++)
+			mean[k] += (double)s->reference[(size_t)i * s->out + k] / (double)s->inputs;
+	for (int64_t i = 0; i < s->inputs; i++) {
+		double error = 0, size = 0;
+		for (size_t k = 0; k < s->out; k++) {
+			double x = (double)s->reference[(size_t)i * s->out + k], e = (double)s->trial[(size_t)i * s->out + k] - x;
+			error += e * e;
+			size += (x - mean[k]) * (x - mean[k]);
+		}
+		sum += size > 0 ? error / size : 0;
+	}
+	oq_free(mean);
+	return sum / (double)s->inputs;
+}
+
+/* The network with all layers in 8 bits that are not kept, and not `without` either. */
+static oq_status try_plan(const search *s, int without, double *error, oq_error *err)
+{
+	const oq_plan *plan = s->plan;
+	oq_nn_quantization q = {.ranges = s->ranges, .range_count = plan->value_count, .layers = s->codes,
+		.weight_bits = plan->request->weight_bits};
+	for (int i = 0; i < plan->layer_count; i++) {
+		const oq_plan_layer *layer = &plan->layers[i];
+		if (!layer->kept && i != without)
+			s->codes[q.layer_count++] = (oq_nn_codes){.node = layer->info.node, .codes = layer->codes, .scale = layer->scale, .bias = layer->bias};
+	}
+	const oq_nn_options options = {.precision = OQ_PRECISION_INT8, .quantization = &q};
+	oq_nn_model *model = NULL;
+	OQ_TRY(oq_nn_model_open(plan->package, &options, &model, err));
+	oq_status status = run_all(s, model, s->trial, err);
+	oq_nn_model_close(model);
+	*error = error_of(s);
+	return status;
+}
+
+static oq_status open_search(search *s, oq_error *err)
+{
+	const oq_plan *plan = s->plan;
+	const oq_calibration *from = &plan->request->calibration;
+	s->inputs = from->count < INPUTS ? from->count : INPUTS;
+	s->in = oq_nn_model_input_count(plan->model);
+	s->out = oq_nn_model_output_count(plan->model);
+	s->data = oq_alloc_aligned((size_t)s->inputs * s->in * sizeof(float));
+	s->reference = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
+	s->trial = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
+	s->ranges = oq_calloc((size_t)plan->value_count, sizeof *s->ranges);
+	s->codes = oq_calloc((size_t)plan->layer_count, sizeof *s->codes);
+	if (!s->data || !s->reference || !s->trial || !s->ranges || !s->codes)
+		return oq_fail_memory(err, plan->request->package, (size_t)s->inputs * s->in * sizeof(float));
+	for (int i = 0; i < plan->value_count; i++)
+		s->ranges[i] = (oq_nn_range){.value = plan->values[i].value, .scale = plan->ranges[i].scale, .zero = plan->ranges[i].zero};
+	for (int64_t i = 0; i < s->inputs; i++) /* spread over all of them */
+		OQ_TRY(from->read(from->context, i * from->count / s->inputs, s->data + (size_t)i * s->in, err));
+	return run_all(s, plan->model, s->reference, err);
+}
+
+typedef struct rank {
+	double value;
+	int layer;
+} rank;
+
+static int larger_first(const void *a, const void *b)
+{
+	const rank *x = a, *y = b;
+	return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : x->layer - y->layer;
+}
+
+static oq_status measure_gains(const search *s, rank *ranks, oq_error *err)
+{
+	oq_plan *plan = s->plan;
+	for (int i = 0; i < plan->layer_count; i++) {
+		double error;
+		if (plan->request->cancel && *plan->request->cancel)
+			return oq_fail(err, OQ_E_RESOURCE, "E_CANCELLED", "%s: the search was interrupted", plan->request->package);
+		OQ_TRY(try_plan(s, i, &error, err));
+		plan->layers[i].gain = plan->error_fast - error;
+		ranks[i] = (rank){plan->layers[i].gain / plan->layers[i].info.gflop, i};
+		if (plan->request->progress)
+			plan->request->progress(plan->request->progress_context, "measuring layers", i + 1, plan->layer_count);
+	}
+	qsort(ranks, (size_t)plan->layer_count, sizeof *ranks, larger_first);
+	return OQ_OK;
+}
+
+static oq_status keep_layers(search *s, oq_error *err)
+{
+	oq_plan *plan = s->plan;
+	rank *ranks = oq_alloc((size_t)plan->layer_count * sizeof *ranks);
+	if (!ranks)
+		return oq_fail_memory(err, plan->request->package, 0);
+	oq_status status = measure_gains(s, ranks, err);
+	double total = 0, used = 0;
+	for (int i = 0; i < oq_nn_model_layers(plan->model); i++) {
+		oq_nn_layer layer;
+		oq_nn_model_layer(plan->model, i, &layer);
+		total += layer.gflop * (layer.quantizable ? 1 : FLOAT_COST);
+	}
+	/* A plan with `used` more time has 1/(1+used/total) of the speed. */
+	double budget = total * (1 / (1 - plan->request->speed_share) - 1);
+	for (int i = 0; i < plan->layer_count && status == OQ_OK; i++) {
+		oq_plan_layer *layer = &plan->layers[ranks[i].layer];
+		double cost = layer->info.gflop * (FLOAT_COST - 1);
+		if (!(layer->gain > 0) || used + cost > budget)
+			continue;
+		layer->kept = true;
+		used += cost;
+	}
+	oq_free(ranks);
+	return status == OQ_OK ? try_plan(s, -1, &plan->error, err) : status;
+}
+
+oq_status oq_plan_search(oq_plan *plan, oq_error *err)
+{
+	search s = {.plan = plan};
+	oq_status status = open_search(&s, err);
+	if (status == OQ_OK)
+		status = try_plan(&s, -1, &plan->error_fast, err);
+	plan->error = plan->error_fast;
+	if (status == OQ_OK && plan->request->speed_share > 0)
+		status = keep_layers(&s, err);
+	oq_free_aligned(s.data);
+	oq_free(s.reference);
+	oq_free(s.trial);
+	oq_free(s.ranges);
+	oq_free(s.codes);
+	return status;
+}

@@ -1,0 +1,224 @@
+/* Writing a quantised package: the graph as it was, 8-bit codes with "#scale" and "#bias" beside them (or folded weights in 16 bits
+ * with "#bias"), all other tensors as they were, and the record of how it was made. */
+#include "plan.h"
+
+#include "core/mem.h"
+#include "core/sha256.h"
+#include "folder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct store {
+	const oq_plan *plan;
+	oq_folder folder;
+	oq_safetensors_writer *writer;
+	oq_json *hashes;
+	uint64_t bytes;
+	oq_error *err;
+} store;
+
+static const oq_plan_layer *layer_of(const oq_plan *plan, const char *tensor)
+{
+	for (int i = 0; i < plan->layer_count; i++)
+		if (!plan->layers[i].kept && !strcmp(plan->layers[i].info.weight, tensor))
+			return &plan->layers[i];
+	return NULL;
+}
+
+static oq_dtype narrow_type(const oq_plan *plan)
+{
+	return plan->request->precision == OQ_PRECISION_INT8 ? OQ_I8 : plan->request->precision == OQ_PRECISION_F16 ? OQ_F16 : OQ_BF16;
+}
+
+/* Type that a tensor is stored in: matrices are narrowed, vectors (biases, statistics) are not. */
+static oq_dtype stored_type(const oq_plan *plan, const oq_tensor_info *info)
+{
+	oq_dtype narrow = narrow_type(plan);
+	if (layer_of(plan, info->name))
+		return narrow;
+	bool narrows = narrow != OQ_I8 && info->rank > 1 && (info->dtype == OQ_F32 || info->dtype == OQ_BF16 || info->dtype == OQ_F16);
+	return narrows ? narrow : info->dtype;
+}
+
+static oq_status companion_name(const store *s, const char *tensor, const char *suffix, char *out, size_t room)
+{
+	int length = snprintf(out, room, "%s#%s", tensor, suffix);
+	return length > 0 && (size_t)length < room ? OQ_OK : oq_fail(s->err, OQ_E_MODEL, "E_TENSOR", "%s: the name of tensor %s is too long",
+		s->plan->request->package, tensor);
+}
+
+static oq_status declare(store *s, const char *name, oq_dtype dtype, int rank, const int64_t *shape)
+{
+	size_t bytes;
+	if (!oq_size_product(shape, rank, oq_dtype_size(dtype), &bytes))
+		return oq_fail_memory(s->err, name, SIZE_MAX);
+	s->bytes += bytes;
+	return oq_safetensors_writer_declare(s->writer, name, dtype, rank, shape, s->err);
+}
+
+static oq_status declare_tensor(store *s, const oq_tensor_info *info)
+{
+	char name[512];
+	const oq_plan_layer *layer = layer_of(s->plan, info->name);
+	OQ_TRY(declare(s, info->name, stored_type(s->plan, info), info->rank, info->shape));
+	if (!layer)
+		return OQ_OK;
+	if (layer->codes) {
+		OQ_TRY(companion_name(s, info->name, "scale", name, sizeof name));
+		OQ_TRY(declare(s, name, OQ_F32, 1, &layer->info.out));
+	}
+	OQ_TRY(companion_name(s, info->name, "bias", name, sizeof name));
+	return declare(s, name, OQ_F32, 1, &layer->info.out);
+}
+
+static oq_status put(store *s, const char *name, const void *data, size_t bytes)
+{
+	char hex[65];
+	oq_sha256 hash;
+	oq_sha256_init(&hash);
+	oq_sha256_update(&hash, data, bytes);
+	oq_sha256_hex(&hash, hex);
+	if (!oq_json_add_string(s->hashes, name, hex))
+		return oq_fail_memory(s->err, name, bytes);
+	return oq_safetensors_writer_data(s->writer, data, bytes, s->err);
+}
+
+static void narrow_floats(oq_dtype dtype, size_t count, const float *values, uint16_t *out)
+{
+	for (size_t i = 0; i < count; i++)
+		out[i] = dtype == OQ_F16 ? oq_f32_to_f16(values[i]) : oq_f32_to_bf16(values[i]);
+}
+
+/* Float32 values in 16 bits. float16 has little range: what does not fit is refused, not made infinite. */
+static oq_status put_narrow(store *s, const char *name, oq_dtype dtype, size_t count, const float *values)
+{
+	uint16_t *narrow = oq_alloc(count * sizeof *narrow);
+	if (!narrow)
+		return oq_fail_memory(s->err, name, count * sizeof *narrow);
+	narrow_floats(dtype, count, values, narrow);
+	oq_status status = OQ_OK;
+	for (size_t i = 0; i < count && dtype == OQ_F16 && status == OQ_OK; i++)
+		if ((narrow[i] & 0x7fffu) == 0x7c00u)
+			status = oq_fail(s->err, OQ_E_UNSUPPORTED, "E_PRECISION", "%s: tensor %s holds %g, which float16 cannot: use bf16", s->plan->request->package, name,
+				(double)values[i]);
+	if (status == OQ_OK)
+		status = put(s, name, narrow, count * sizeof *narrow);
+	oq_free(narrow);
+	return status;
+}
+
+static oq_status put_codes(store *s, const oq_tensor_info *info, const oq_plan_layer *layer)
+{
+	char name[512];
+	size_t row = (size_t)layer->info.out * sizeof(float);
+	OQ_TRY(put(s, info->name, layer->codes, info->count));
+	OQ_TRY(companion_name(s, info->name, "scale", name, sizeof name));
+	OQ_TRY(put(s, name, layer->scale, row));
+	OQ_TRY(companion_name(s, info->name, "bias", name, sizeof name));
+	return put(s, name, layer->bias, row);
+}
+
+/* A layer with everything folded in, in 16 bits. */
+static oq_status put_folded(store *s, const oq_tensor_info *info, const oq_plan_layer *layer)
+{
+	char name[512];
+	float *weights = oq_alloc(info->count * sizeof *weights), *bias = oq_alloc((size_t)layer->info.out * sizeof *bias);
+	oq_status status = weights && bias ? oq_nn_model_layer_read(s->plan->model, layer->index, weights, bias, s->err)
+		: oq_fail_memory(s->err, info->name, info->count * sizeof *weights);
+	if (status == OQ_OK)
+		status = put_narrow(s, info->name, narrow_type(s->plan), info->count, weights);
+	if (status == OQ_OK)
+		status = companion_name(s, info->name, "bias", name, sizeof name);
+	if (status == OQ_OK)
+		status = put(s, name, bias, (size_t)layer->info.out * sizeof *bias);
+	oq_free(weights);
+	oq_free(bias);
+	return status;
+}
+
+static oq_status put_copy(store *s, const oq_tensor_info *info)
+{
+	oq_dtype type = stored_type(s->plan, info);
+	size_t bytes = type == info->dtype ? info->bytes : info->count * sizeof(float);
+	void *data = oq_alloc(bytes);
+	if (!data)
+		return oq_fail_memory(s->err, info->name, bytes);
+	oq_status status = type == info->dtype ? oq_package_read(s->plan->package, info->name, data, bytes, s->err)
+		: oq_package_read_f32(s->plan->package, info->name, data, info->count, s->err);
+	if (status == OQ_OK)
+		status = type == info->dtype ? put(s, info->name, data, bytes) : put_narrow(s, info->name, type, info->count, data);
+	oq_free(data);
+	return status;
+}
+
+static oq_status put_tensor(store *s, const oq_tensor_info *info)
+{
+	const oq_plan_layer *layer = layer_of(s->plan, info->name);
+	if (!layer)
+		return put_copy(s, info);
+	return layer->codes ? put_codes(s, info, layer) : put_folded(s, info, layer);
+}
+
+static oq_status write_weights(store *s)
+{
+	const oq_safetensors *weights = oq_package_weights(s->plan->package);
+	OQ_TRY(oq_safetensors_writer_open(s->folder.weights_path, &s->writer, s->err));
+	oq_status status = OQ_OK;
+	int count = oq_safetensors_count(weights);
+	for (int i = 0; i < count && status == OQ_OK; i++)
+		status = declare_tensor(s, oq_safetensors_at(weights, i));
+	for (int i = 0; i < count && status == OQ_OK; i++)
+		status = put_tensor(s, oq_safetensors_at(weights, i));
+	if (status == OQ_OK)
+		return oq_safetensors_writer_commit(s->writer, s->err);
+	oq_safetensors_writer_abort(s->writer);
+	return status;
+}
+
+static bool add_quantization(const store *s, oq_json *root)
+{
+	char version[32];
+	snprintf(version, sizeof version, "%d.%d.%d", OQ_VERSION_MAJOR, OQ_VERSION_MINOR, OQ_VERSION_PATCH);
+	const oq_plan *plan = s->plan;
+	oq_json *q = oq_json_add_object(root, "quantization");
+	bool good = oq_json_add_string(q, "precision", plan->request->precision == OQ_PRECISION_INT8 ? "int8"
+		: plan->request->precision == OQ_PRECISION_F16 ? "f16" : "bf16") && oq_json_add_string(q, "tool_version", version)
+		&& oq_json_add_string(q, "source_package_sha256", oq_package_sha256(plan->package));
+	return good && (plan->request->precision != OQ_PRECISION_INT8 || oq_plan_describe(plan, q));
+}
+
+static oq_status write_model(store *s)
+{
+	oq_json *root = oq_json_object();
+	bool good = root != NULL;
+	const oq_json *document = oq_package_json(s->plan->package);
+	for (const oq_json *entry = oq_json_first(document); entry && good; entry = oq_json_next(entry)) {
+		if (!strcmp(oq_json_key(entry), "weights")) {
+			oq_json *weights = oq_json_add_object(root, "weights");
+			good = oq_json_add_string(weights, "file", "weights.safetensors") && oq_json_add_int(weights, "bytes", (int64_t)s->bytes)
+				&& oq_json_add(weights, "sha256", oq_json_copy(s->hashes));
+		} else {
+			good = oq_json_add(root, oq_json_key(entry), oq_json_copy(entry));
+		}
+	}
+	good = good && add_quantization(s, root);
+	oq_status status = good ? oq_folder_write_model(&s->folder, root, s->err) : oq_fail_memory(s->err, s->plan->request->output, 0);
+	oq_json_free(root);
+	return status;
+}
+
+oq_status oq_plan_store(const oq_plan *plan, oq_error *err)
+{
+	store s = {.plan = plan, .err = err, .hashes = oq_json_object()};
+	oq_status status = s.hashes ? oq_folder_open(plan->request->output, &s.folder, err) : oq_fail_memory(err, plan->request->output, 0);
+	if (status == OQ_OK)
+		status = write_weights(&s);
+	if (status == OQ_OK)
+		status = write_model(&s);
+	if (status == OQ_OK)
+		status = oq_folder_commit(&s.folder, err);
+	oq_folder_close(&s.folder);
+	oq_json_free(s.hashes);
+	return status;
+}

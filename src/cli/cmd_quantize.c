@@ -1,0 +1,87 @@
+/* oncoquant quantize: a float package to a smaller one. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void show_progress(void *context, const char *stage, int64_t done, int64_t total)
+{
+	(void)context;
+	fprintf(stderr, "\r%-20s %lld of %lld   %s", stage, (long long)done, (long long)total, done == total ? "\n" : "");
+}
+
+static void print_kept(const cJSON *report)
+{
+	const cJSON *layers = cJSON_GetObjectItemCaseSensitive(report, "layers"), *layer;
+	int kept = 0;
+	cJSON_ArrayForEach(layer, layers)
+		kept += !strcmp(oq_cli_text(layer, "precision"), "f32");
+	printf("  %d layers, %d of them kept in float32; error on calibration patches (RMS, of the spread): %.4f\n", cJSON_GetArraySize(layers), kept,
+		oq_cli_number(report, "rms_error"));
+	if (kept)
+		printf("  with all layers in 8 bits it would be %.4f\n", oq_cli_number(report, "rms_error_all_int8"));
+	cJSON_ArrayForEach(layer, layers)
+		if (!strcmp(oq_cli_text(layer, "precision"), "f32"))
+			printf("    %-32s %.3f GFLOP\n", layer->string, oq_cli_number(layer, "gflop"));
+}
+
+static int run(int argc, char **argv)
+{
+	static const char *const precisions[] = {"int8", "bf16", "f16", NULL};
+	static const oq_precision meant[] = {OQ_PRECISION_INT8, OQ_PRECISION_BF16, OQ_PRECISION_F16};
+	oq_common common = {0};
+	oq_quantize_options job = {.cancel = &oq_cli_signal};
+	int64_t threads = 0, bits = 8;
+	double share = 0;
+	int precision = 0, count;
+	const oq_option options[] = {
+		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = precisions, .value_name = "int8|bf16|f16", .help = "default: int8"},
+		{.name = "--calibrate", .kind = OQ_OPTION_TEXT, .target = &job.manifest, .value_name = "FILE.csv", .help = "int8: manifest of calibration seeds, 16 to 500"},
+		{.name = "--calibrate-patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "int8: ready calibration patches [N,1,D,H,W] instead"},
+		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 0, .help = "int8: part of the speed that layers kept in float32 may cost, 0 to 0.9 (0: none)"},
+		{.name = "--weight-bits", .kind = OQ_OPTION_INT, .target = &bits, .value_name = "8|7", .low = 7, .high = 8, .help = "7 is exact on processors without an 8-bit dot product, too"},
+		{.name = "--nearest", .kind = OQ_OPTION_FLAG, .target = &job.nearest, .help = "int8: plain rounding of weights"},
+		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "DIR", .help = "package to write, e.g. astra-int8.oq"},
+		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
+		OQ_COMMON_OPTIONS(common)};
+	int code = oq_options_parse(&oq_command_quantize, options, &common, argc, argv, &job.package, 1, &count);
+	if (code)
+		return code < 0 ? oq_cli_flush() : code;
+	if (!count || !job.output)
+		return oq_cli_usage("quantize: a package and --output are needed");
+	job.precision = meant[precision];
+	if (job.precision == OQ_PRECISION_INT8 && !job.manifest == !job.patches)
+		return oq_cli_usage("quantize: int8 needs either --calibrate or --calibrate-patches");
+	if (!(share >= 0 && share <= 0.9))
+		return oq_cli_usage("quantize: --keep-share is %g, expected 0 to 0.9", share);
+	job.speed_share = share;
+	job.weight_bits = (int)bits;
+	job.threads = (int)threads;
+	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
+	oq_error err = {0};
+	char *text = NULL;
+	if (oq_quantize(&job, &text, &err) != OQ_OK) {
+		int failed = oq_cli_fail(&err);
+		return oq_cli_signal ? 128 + oq_cli_signal : failed;
+	}
+	cJSON *report = cJSON_Parse(text);
+	if (common.json) {
+		puts(text);
+	} else if (!common.quiet) {
+		printf("wrote %s\n", job.output);
+		if (job.precision == OQ_PRECISION_INT8)
+			print_kept(report);
+	}
+	cJSON_Delete(report);
+	oq_string_free(text);
+	return oq_cli_flush();
+}
+
+const oq_command oq_command_quantize = {"quantize", "PACKAGE [--precision int8] --calibrate FILE.csv -o DIR", "make a package smaller and faster",
+	"int8: runs the network on calibration patches, chooses the range of every value and the rounding of every weight, and writes a\n"
+	"package with 8-bit weights. With --keep-share, layers that cost most fidelity stay in float32. bf16, f16: half the size.\n"
+	"Check the result with 'oncoquant compare' on patches that were not used for calibration.",
+	"  oncoquant quantize ct-fm.oq --calibrate calibration.csv -o ct-fm-int8.oq\n"
+	"  oncoquant quantize ct-fm.oq --calibrate calibration.csv --keep-share 0.1 -o ct-fm-mixed.oq\n"
+	"  oncoquant quantize ct-fm.oq --precision bf16 -o ct-fm-bf16.oq\n", run};
