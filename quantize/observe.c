@@ -141,7 +141,7 @@ static oq_status make_room(observer *o, oq_error *err)
 	bool good = o->lane != NULL;
 	for (int i = 0; i < o->count && good; i++) {
 		oq_observed *value = &o->out[i];
-		*value = (oq_observed){.value = o->names[i], .channels = channels_of(o->model, o->names[i])};
+		*value = (oq_observed){.value = o->names[i], .channels = channels_of(o->model, o->names[i]), .per_input = o->per_input};
 		value->row_count = total * o->per_input < OQ_SAMPLE_ROWS ? total * o->per_input : OQ_SAMPLE_ROWS;
 		value->mean = oq_calloc((size_t)value->channels, sizeof *value->mean);
 		value->rows = oq_calloc((size_t)(OQ_SAMPLE_ROWS * value->channels), sizeof *value->rows);

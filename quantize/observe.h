@@ -14,7 +14,7 @@ typedef struct oq_observed {
 	float low, high;    /* over everything seen */
 	double *mean;       /* [channels] */
 	float *rows;        /* [row_count][channels]: voxels sampled evenly over the inputs */
-	int64_t row_count;
+	int64_t row_count, per_input; /* rows, and how many follow each other from one input */
 } oq_observed;
 
 /* Runs the network over the inputs and fills one entry per name; `out` has room for `count`. Free with oq_observed_free. */

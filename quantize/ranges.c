@@ -31,18 +31,23 @@ static float through_codes(float x, float scale, int32_t zero)
 	return (code + to_integer - to_integer) * scale;
 }
 
-/* Energy of the change in the products, relative to that of the products, as if channels erred independently. */
+/* Energy of the change in the products, relative to that of the products, as if channels erred independently; of the input that
+ * suffers most: an average would clip what only some patches reach. */
 static double error_of(const oq_observed *value, const double *energy, float scale, int32_t zero)
 {
-	double error = 0, size = 0;
-	for (int64_t r = 0; r < value->row_count; r++)
-		for (int64_t c = 0; c < value->channels; c++) {
-			float x = value->rows[r * value->channels + c];
-			double e = (double)(through_codes(x, scale, zero) - x);
-			error += energy[c] * e * e;
-			size += energy[c] * (double)x * (double)x;
-		}
-	return size > 0 ? sqrt(error / size) : 0;
+	double worst = 0;
+	for (int64_t first = 0; first < value->row_count; first += value->per_input) {
+		double error = 0, size = 0;
+		for (int64_t r = first; r < first + value->per_input && r < value->row_count; r++)
+			for (int64_t c = 0; c < value->channels; c++) {
+				float x = value->rows[r * value->channels + c];
+				double e = (double)(through_codes(x, scale, zero) - x);
+				error += energy[c] * e * e;
+				size += energy[c] * (double)x * (double)x;
+			}
+		worst = size > 0 && error / size > worst ? error / size : worst;
+	}
+	return sqrt(worst);
 }
 
 static int ascending(const void *a, const void *b)

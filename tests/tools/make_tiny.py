@@ -67,7 +67,9 @@ def network(dtype=np.float32):
 
 
 def patches():
-    return np.random.default_rng(5).random((2, 1, SIZE, SIZE, SIZE), np.float32)
+    noise = np.random.default_rng(5).random((2, 1, SIZE, SIZE, SIZE), np.float32)
+    noise[1] *= np.linspace(0, 1, SIZE, dtype=np.float32) ** 3
+    return noise
 
 
 def main():
