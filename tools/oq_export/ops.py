@@ -386,6 +386,8 @@ def reshape_op(c, node):
         target = [value.onnx_shape[i] if extent == 0 else extent for i, extent in enumerate(target)]
     if -1 in target:
         target[target.index(-1)] = math.prod(value.onnx_shape) // max(math.prod(extent for extent in target if extent != -1), 1)
+    if len(target) == 3 and any(reader.op_type == "InstanceNormalization" for reader in c.readers(node.output[0])) and not value.is_vector:
+        raise Unsupported("begins a group norm of several groups, which is no op of the engine")
     return reshape(value, target)
 
 

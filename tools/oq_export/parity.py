@@ -46,7 +46,9 @@ def onnx_runner(source, folder):
     del model.graph.output[:]
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(source.output))
     onnx.save_model(model, path, save_as_external_data=True, location="network.bin")
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 3  # errors only
+    session = onnxruntime.InferenceSession(path, quiet, providers=["CPUExecutionProvider"])
     entry = next(entry for entry in session.get_inputs() if entry.name == source.input)
     kind = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type, np.float32)
     return lambda inputs: [session.run([source.output], {source.input: patch[None].astype(kind)})[0] for patch in inputs]
