@@ -1,5 +1,5 @@
-/* The package that the exporter makes of tests/data/tools/tiny.onnx, run by the engine: needs neither Python nor ONNX.
- * The embeddings are those of the ONNX reference evaluator in float64 (make_tiny.py). */
+/* A package beside the embeddings that another implementation computed in float64: needs neither Python nor ONNX.
+ * usage: test_export_golden PACKAGE PATCHES.npy EMBEDDINGS.npy      (paths; see make_tiny.py and make_variant.py) */
 #include "check.h"
 
 #include "core/mem.h"
@@ -7,40 +7,54 @@
 #include "io/npy.h"
 #include "nn/nn.h"
 
-#define ROWS 2
-#define PATCH 729
-#define EMBEDDING 6
-#define BAR 1e-6 /* unit vectors in float32: ten roundings of their largest number */
+#define BAR 1e-6 /* relative to the largest number: these networks have three layers, some ten roundings in float32 */
 
-static void read_npy(const char *path, size_t count, float *out)
+static float *read_npy(const char *path, size_t *count)
 {
 	oq_npy *npy = NULL;
-	oq_error err;
-	OQ_REQUIRE(oq_npy_open(path, &npy, &err) == OQ_OK);
-	OQ_REQUIRE(npy->count == count);
-	OQ_REQUIRE(oq_npy_read_f32(npy, 0, count, out, &err) == OQ_OK);
+	oq_error err = {0};
+	OQ_CHECK_STR((oq_npy_open(path, &npy, &err), err.message), "");
+	OQ_REQUIRE(npy);
+	float *data = oq_alloc_aligned(npy->count * sizeof *data);
+	OQ_REQUIRE(data && oq_npy_read_f32(npy, 0, npy->count, data, &err) == OQ_OK);
+	*count = npy->count;
 	oq_npy_close(npy);
+	return data;
 }
 
-int main(void)
+static void compare(oq_nn_session *session, size_t input, size_t output, const char *const files[2])
 {
-	static float patches[ROWS * PATCH], wanted[ROWS * EMBEDDING];
-	float got[EMBEDDING];
+	size_t patch_count, wanted_count;
+	oq_error err = {0};
+	float *patches = read_npy(files[0], &patch_count), *wanted = read_npy(files[1], &wanted_count);
+	float *got = oq_alloc_aligned(output * sizeof *got);
+	size_t rows = patch_count / input;
+	OQ_REQUIRE(got && rows > 0 && rows * input == patch_count && rows * output == wanted_count);
+	float scale = 0;
+	for (size_t i = 0; i < wanted_count; i++)
+		scale = fmaxf(scale, fabsf(wanted[i]));
+	for (size_t row = 0; row < rows; row++) {
+		OQ_CHECK(oq_nn_session_run(session, patches + row * input, got, &err) == OQ_OK);
+		for (size_t i = 0; i < output; i++)
+			OQ_CHECK_NEAR((double)got[i], (double)wanted[row * output + i], BAR * (double)scale);
+	}
+	oq_free_aligned(patches);
+	oq_free_aligned(wanted);
+	oq_free_aligned(got);
+}
+
+int main(int argc, char **argv)
+{
 	oq_package *package = NULL;
 	oq_nn_model *model = NULL;
 	oq_nn_session *session = NULL;
 	oq_error err = {0};
-	read_npy(OQ_TEST_DATA "/tools/patches.npy", ROWS * PATCH, patches);
-	read_npy(OQ_TEST_DATA "/tools/embeddings.npy", ROWS * EMBEDDING, wanted);
-	OQ_REQUIRE(oq_package_open(OQ_TEST_DATA "/tools/tiny", &package, &err) == OQ_OK);
+	OQ_REQUIRE(argc == 4);
+	OQ_CHECK_STR((oq_package_open(argv[1], &package, &err), err.message), "");
+	OQ_REQUIRE(package);
 	OQ_CHECK_STR((oq_nn_model_open(package, NULL, &model, &err), err.message), "");
-	OQ_REQUIRE(model && oq_nn_model_input_count(model) == PATCH && oq_nn_model_output_count(model) == EMBEDDING);
-	OQ_REQUIRE(oq_nn_session_open(model, &session, &err) == OQ_OK);
-	for (int row = 0; row < ROWS; row++) {
-		OQ_CHECK(oq_nn_session_run(session, patches + row * PATCH, got, &err) == OQ_OK);
-		for (int i = 0; i < EMBEDDING; i++)
-			OQ_CHECK_NEAR((double)got[i], (double)wanted[row * EMBEDDING + i], BAR);
-	}
+	OQ_REQUIRE(model && oq_nn_session_open(model, &session, &err) == OQ_OK);
+	compare(session, oq_nn_model_input_count(model), oq_nn_model_output_count(model), (const char *const[]){argv[2], argv[3]});
 	oq_nn_session_close(session);
 	oq_nn_model_close(model);
 	oq_package_close(package);

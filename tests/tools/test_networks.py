@@ -19,6 +19,8 @@ for needed in ("numpy", "onnx", "onnxscript", "torch", "monai"):
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOOLS = HERE.parents[1] / "tools"
+EXAMPLE = HERE.parents[1] / "examples" / "custom-model"
+sys.path.insert(0, str(EXAMPLE))
 ONCOQUANT = None
 # float32 on both sides; two orders of summation differ by some 5e-7 over 121 layers, a wrong norm by 1e-2 and more.
 BAR = "1e-5"
@@ -53,16 +55,15 @@ class Networks(unittest.TestCase):
     def test_densenet(self):
         """From Python, from a traced module and from an exported program."""
         import torch
-        sys.path.insert(0, str(HERE))
         import networks
         shape = ("--input-shape", "1,1,64,64,64")
         size = [64, 64, 64]
-        module, example = networks.densenet121().eval(), torch.zeros(1, 1, 64, 64, 64)
+        module, example = networks.densenet121(), torch.zeros(1, 1, 64, 64, 64)
         traced, program, state = (os.path.join(self.folder, name) for name in ("traced.pt", "program.pt2", "state.pt"))
         torch.jit.save(torch.jit.trace(module, example, check_trace=False), traced)
         torch.export.save(torch.export.export(module, (example,)), program)
         torch.save(module.state_dict(), state)
-        for source, options in ((f"{HERE}/networks.py:densenet121", ("--weights", state)), (f"{HERE}/networks.py:Features", ()), (traced, ()), (program, ())):
+        for source, options in ((f"{EXAMPLE}/networks.py:densenet121", ("--weights", state)), (f"{EXAMPLE}/networks.py:densenet_features", ()), (traced, ()), (program, ())):
             with self.subTest(os.path.basename(source)):
                 self.run_tool("torch_to_oncoquant.py", source, size, *shape, *options)
 
@@ -71,21 +72,36 @@ class Networks(unittest.TestCase):
         """Images of depth 1: the channel repeated; of several planes: neighbours as channels."""
         for name, depth, mode in (("resnet18", 1, "repeat"), ("resnet18", 4, "planes"), ("resnet50", 1, "repeat")):
             with self.subTest(name, depth=depth):
-                self.run_tool("torch_to_oncoquant.py", f"{HERE}/networks.py:{name}", [depth, 160, 160], "--input-shape", "1,3,160,160", "--channels", mode)
+                self.run_tool("torch_to_oncoquant.py", f"{EXAMPLE}/networks.py:{name}", [depth, 160, 160], "--input-shape", "1,3,160,160", "--channels", mode)
 
     def test_monai_images(self):
         """A two-dimensional ResNet of MONAI, through an ONNX file with an open batch."""
         import torch
         from monai.networks.nets import resnet18
-        sys.path.insert(0, str(HERE))
         import networks
         torch.manual_seed(0)
-        module = networks.unsettle(resnet18(spatial_dims=2, n_input_channels=1, num_classes=7)).eval()
+        module = networks.unsettle(resnet18(spatial_dims=2, n_input_channels=1, num_classes=7))
         path = os.path.join(self.folder, "resnet.onnx")
         torch.onnx.export(module, (torch.zeros(2, 1, 96, 96),), path, dynamo=True, verbose=False, dynamic_shapes=({0: torch.export.Dim("batch")},))
         for depth in (1, 2):
             with self.subTest(depth=depth):
                 self.run_tool("onnx_to_oncoquant.py", path, [depth, 96, 96])
+
+    def test_recipe(self):
+        """The example's recipe of a known family, on a checkpoint as a training script saves it."""
+        import numpy as np
+        import torch
+        import networks
+        checkpoint, package, patches, out = (os.path.join(self.folder, name) for name in ("segresenc-16.pt", "segresenc-16.oq", "patches.npy", "out.npy"))
+        subprocess.run([sys.executable, EXAMPLE / "networks.py", checkpoint], check=True)
+        subprocess.run([ONCOQUANT, "convert", "--quiet", "--model", EXAMPLE / "segresenc-16.json", "--checkpoint", checkpoint, "-o", package], check=True)
+        np.save(patches, np.random.default_rng(3).random((2, 1, 64, 64, 64), np.float32))
+        subprocess.run([ONCOQUANT, "embed", "--quiet", package, "--patches", patches, "-o", out], check=True)
+        with torch.no_grad():
+            wanted = networks.segresenc()(torch.from_numpy(np.load(patches))).numpy()
+        difference = np.linalg.norm(np.load(out) - wanted) / np.linalg.norm(wanted)
+        print(f"segresenc-16: parity with PyTorch: relative L2 {difference:.2e}")
+        self.assertLessEqual(difference, float(BAR))
 
 
 if __name__ == "__main__":
