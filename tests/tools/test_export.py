@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "tools"
 sys.path.insert(0, str(ROOT / "tools"))
-from oq_export import command, package, parity
+from oq_export import command, ops, package, parity
 from oq_export.convert import convert
 from oq_export.source import Refused, Source
 
@@ -187,6 +188,13 @@ NEWER = {
     "pad with axes": (18, [node("Pad", ["s", "p", "", "a"], "q"), node("Conv", ["q", "w"], "y")], {**WEIGHTS, "p": ints(1, 0, 0, 2), "a": ints(2, -1)},
                       ["conv", "conv"]),
     "gelu of opset 20": (20, [node("Gelu", ["s"], "y")], {}, ["conv", "gelu"]),
+    "clip and pad of opset 9": (9, [node("Pad", ["s"], "q", pads=[0, 0, 1, 0, 0, 0, 0, 0, 2, 1]), node("Conv", ["q", "w", "b"], "c"),
+                                    node("Clip", ["c"], "y", min=0.0)], WEIGHTS, ["conv", "conv", "relu"]),
+    "opset 24": (24, [node("Pad", ["s", "p"], "q"), node("Conv", ["q", "w", "b"], "c"), node("InstanceNormalization", ["c", "g", "g"], "i"), node("Gelu", ["i"], "u"),
+                      node("AveragePool", ["u"], "a", kernel_shape=[2, 2, 2], ceil_mode=1, strides=[2, 2, 2]), node("ReduceMean", ["a", "all"], "m", keepdims=0),
+                      node("Unsqueeze", ["m", "two"], "v"), node("Squeeze", ["v", "two"], "y")],
+                 {**WEIGHTS, "g": positive(6), "p": ints(*[0, 0, 1, 1, 1] * 2), "all": ints(2, 3, 4), "two": ints(2)},
+                 ["conv", "conv", "instance_norm", "gelu", "avg_pool", "global_avg_pool"]),
     "opset 11": (11, [node("Squeeze", ["p"], "q", axes=[2, 3, 4]), node("Dropout", ["q"], "y", ratio=0.5)], {}, ["conv", "global_avg_pool"]),
 }
 
@@ -344,6 +352,12 @@ class Golden(Case):
         self.assertEqual(status, 0)
         for name in ("model.json", "weights.safetensors"):
             self.assertEqual((pathlib.Path(target) / name).read_bytes(), (DATA / "tiny" / name).read_bytes(), name)
+
+    def test_documentation(self):
+        """The table of docs/custom-models.md names every op that is supported."""
+        text = (ROOT / "docs" / "custom-models.md").read_text(encoding="utf-8").split("## ONNX ops")[1]
+        words = set(re.findall(r"\w+", text))
+        self.assertEqual([name for name in ops.TABLE if name not in words], [])
 
     def test_embeddings(self):
         got = parity.embed(ONCOQUANT, str(DATA / "tiny"), np.load(DATA / "patches.npy"), self.folder)
