@@ -8,8 +8,8 @@
 
 /* What one input says of one value. */
 typedef struct partial {
-	float low, high;
-	double *sum; /* [channels] */
+	float *low, *high; /* [channels] */
+	double *sum;       /* [channels] */
 	int64_t voxels;
 } partial;
 
@@ -43,7 +43,6 @@ static int64_t sample_voxel(int64_t index, int64_t r, int64_t voxels)
 /* data [channels][voxels] */
 static void observe_value(const observer *o, int64_t index, const float *data, int64_t voxels, oq_observed *value, partial *part)
 {
-	part->low = part->high = data[0];
 	part->voxels = voxels;
 	for (int64_t c = 0; c < value->channels; c++) {
 		const float *x = data + c * voxels;
@@ -55,8 +54,8 @@ static void observe_value(const observer *o, int64_t index, const float *data, i
 			high = x[v] > high ? x[v] : high;
 		}
 		part->sum[c] = sum;
-		part->low = low < part->low ? low : part->low;
-		part->high = high > part->high ? high : part->high;
+		part->low[c] = low;
+		part->high[c] = high;
 	}
 	for (int64_t r = 0; r < o->per_input; r++) {
 		int64_t row = index * o->per_input + r, voxel = sample_voxel(index, r, voxels);
@@ -87,10 +86,21 @@ static void merge(const observer *o, const lane *own, bool first)
 	for (int i = 0; i < o->count; i++) {
 		oq_observed *value = &o->out[i];
 		const partial *part = &own->parts[i];
-		value->low = first || part->low < value->low ? part->low : value->low;
-		value->high = first || part->high > value->high ? part->high : value->high;
-		for (int64_t c = 0; c < value->channels; c++)
+		for (int64_t c = 0; c < value->channels; c++) {
+			value->lowest[c] = first || part->low[c] < value->lowest[c] ? part->low[c] : value->lowest[c];
+			value->highest[c] = first || part->high[c] > value->highest[c] ? part->high[c] : value->highest[c];
 			value->mean[c] += part->sum[c] / (double)part->voxels;
+		}
+	}
+}
+
+void oq_observed_bounds(oq_observed *value)
+{
+	value->low = value->lowest[0];
+	value->high = value->highest[0];
+	for (int64_t c = 1; c < value->channels; c++) {
+		value->low = value->lowest[c] < value->low ? value->lowest[c] : value->low;
+		value->high = value->highest[c] > value->high ? value->highest[c] : value->high;
 	}
 }
 
@@ -115,9 +125,11 @@ static oq_status run_inputs(observer *o, oq_error *err)
 		if (o->request->progress)
 			o->request->progress(o->request->progress_context, "observing", at + now, total);
 	}
-	for (int i = 0; i < o->count; i++)
+	for (int i = 0; i < o->count; i++) {
 		for (int64_t c = 0; c < o->out[i].channels; c++)
 			o->out[i].mean[c] /= (double)total;
+		oq_observed_bounds(&o->out[i]);
+	}
 	return OQ_OK;
 }
 
@@ -145,7 +157,9 @@ static oq_status make_room(observer *o, oq_error *err)
 		value->row_count = total * o->per_input < OQ_SAMPLE_ROWS ? total * o->per_input : OQ_SAMPLE_ROWS;
 		value->mean = oq_calloc((size_t)value->channels, sizeof *value->mean);
 		value->rows = oq_calloc((size_t)(OQ_SAMPLE_ROWS * value->channels), sizeof *value->rows);
-		good = value->mean && value->rows;
+		value->lowest = oq_calloc((size_t)value->channels, sizeof *value->lowest);
+		value->highest = oq_calloc((size_t)value->channels, sizeof *value->highest);
+		good = value->mean && value->rows && value->lowest && value->highest;
 	}
 	for (int k = 0; k < o->lanes && good; k++) {
 		lane *own = &o->lane[k];
@@ -154,7 +168,9 @@ static oq_status make_room(observer *o, oq_error *err)
 		own->parts = oq_calloc((size_t)o->count, sizeof *own->parts);
 		good = own->input && own->embedding && own->parts;
 		for (int i = 0; i < o->count && good; i++)
-			good = (own->parts[i].sum = oq_alloc((size_t)o->out[i].channels * sizeof(double))) != NULL;
+			good = (own->parts[i].sum = oq_alloc((size_t)o->out[i].channels * sizeof(double))) != NULL
+				&& (own->parts[i].low = oq_alloc((size_t)o->out[i].channels * sizeof(float))) != NULL
+				&& (own->parts[i].high = oq_alloc((size_t)o->out[i].channels * sizeof(float))) != NULL;
 	}
 	if (!good)
 		return oq_fail_memory(err, o->request->package, 0);
@@ -167,8 +183,11 @@ static void close_lanes(observer *o)
 {
 	for (int k = 0; o->lane && k < o->lanes; k++) {
 		oq_nn_session_close(o->lane[k].session);
-		for (int i = 0; o->lane[k].parts && i < o->count; i++)
+		for (int i = 0; o->lane[k].parts && i < o->count; i++) {
 			oq_free(o->lane[k].parts[i].sum);
+			oq_free(o->lane[k].parts[i].low);
+			oq_free(o->lane[k].parts[i].high);
+		}
 		oq_free(o->lane[k].parts);
 		oq_free_aligned(o->lane[k].input);
 		oq_free(o->lane[k].embedding);
@@ -194,6 +213,8 @@ void oq_observed_free(oq_observed *observed, int count)
 	for (int i = 0; observed && i < count; i++) {
 		oq_free(observed[i].mean);
 		oq_free(observed[i].rows);
+		oq_free(observed[i].lowest);
+		oq_free(observed[i].highest);
 	}
 	oq_free(observed);
 }

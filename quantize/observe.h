@@ -12,6 +12,7 @@ typedef struct oq_observed {
 	const char *value;
 	int64_t channels;
 	float low, high;    /* over everything seen */
+	float *lowest, *highest; /* [channels] */
 	double *mean;       /* [channels] */
 	float *rows;        /* [row_count][channels]: voxels sampled evenly over the inputs */
 	int64_t row_count, per_input; /* rows, and how many follow each other from one input */
@@ -19,6 +20,8 @@ typedef struct oq_observed {
 
 /* Runs the network over the inputs and fills one entry per name; `out` has room for `count`. Free with oq_observed_free. */
 oq_status oq_observe(const oq_package *package, const oq_quantize_request *request, const char *const *names, int count, oq_observed *out, oq_error *err);
+/* low and high from lowest and highest. */
+void oq_observed_bounds(oq_observed *value);
 void oq_observed_free(oq_observed *observed, int count);
 
 #endif

@@ -13,8 +13,15 @@ typedef struct oq_plan_layer {
 	int8_t *codes;
 	float *scale, *bias;
 	double error;       /* of its products by rounding weights */
+	const float *divide, *multiply; /* of its output's and of its input's channels (equalise.c), or NULL */
 	double gain;        /* squared error of the embedding that keeping it would take away; NaN: not measured */
 } oq_plan_layer;
+
+/* Whether the package holds other weights than the source: codes, or floats with factors or in 16 bits. */
+static inline bool oq_plan_changes(const oq_plan_layer *layer)
+{
+	return !layer->kept || layer->divide || layer->multiply;
+}
 
 typedef struct oq_plan {
 	const oq_quantize_request *request;
@@ -24,9 +31,16 @@ typedef struct oq_plan {
 	int layer_count;
 	oq_observed *values;     /* their inputs */
 	oq_range *ranges;
+	float **factors;         /* [value][channels]: what the value's channels are divided by, or NULL */
 	int value_count;
 	double error, error_fast; /* squared, relative, of the embedding on calibration inputs: the plan's, and with no layer kept */
 } oq_plan;
+
+/* Lets the channels of a value share its 256 codes more evenly: a layer that makes a value divides its channels by factors, those that read
+ * it multiply their weights by them; activations in between do not mind (equalise.c). */
+oq_status oq_plan_equalise(oq_plan *plan, oq_error *err);
+/* Weights [out][in][taps] and bias [out] of a layer, folded, with its factors. Free both with oq_free in every case. */
+oq_status oq_plan_read_layer(const oq_plan *plan, const oq_plan_layer *layer, float **weights, float **bias, oq_error *err);
 
 /* Measures what each layer costs and keeps those in float that give most for what they slow down (search.c). */
 oq_status oq_plan_search(oq_plan *plan, oq_error *err);

@@ -61,16 +61,6 @@ static oq_status list_layers(oq_plan *plan, const char **names, oq_error *err)
 	return OQ_OK;
 }
 
-static oq_status read_layer(const oq_plan *plan, const oq_plan_layer *layer, float **weights, float **bias, oq_error *err)
-{
-	size_t count = (size_t)(layer->info.out * layer->info.in * layer->info.taps);
-	*weights = oq_alloc(count * sizeof **weights);
-	*bias = oq_alloc((size_t)layer->info.out * sizeof **bias);
-	if (!*weights || !*bias)
-		return oq_fail_memory(err, layer->info.node, count * sizeof **weights);
-	return oq_nn_model_layer_read(plan->model, layer->index, *weights, *bias, err);
-}
-
 /* energy[c] += squares of the weights that read channel c */
 static void add_energy(const oq_nn_layer *layer, const float *weights, double *energy)
 {
@@ -90,7 +80,7 @@ static oq_status choose_range(oq_plan *plan, int value, oq_error *err)
 		float *weights = NULL, *bias = NULL;
 		if (plan->layers[i].value != value)
 			continue;
-		status = read_layer(plan, &plan->layers[i], &weights, &bias, err);
+		status = oq_plan_read_layer(plan, &plan->layers[i], &weights, &bias, err);
 		if (status == OQ_OK)
 			add_energy(&plan->layers[i].info, weights, energy);
 		oq_free(weights);
@@ -106,21 +96,23 @@ static oq_status round_layer(oq_plan *plan, oq_plan_layer *layer, oq_error *err)
 {
 	float *weights = NULL;
 	size_t out = (size_t)layer->info.out, count = out * (size_t)(layer->info.in * layer->info.taps);
-	double *share = oq_alloc((size_t)layer->info.taps * sizeof *share);
+	double *share = oq_alloc((size_t)layer->info.taps * sizeof *share), *lost = oq_alloc((size_t)layer->info.in * sizeof *lost);
 	layer->codes = oq_alloc(count);
 	layer->scale = oq_alloc(out * sizeof *layer->scale);
-	oq_status status = share && layer->codes && layer->scale ? read_layer(plan, layer, &weights, &layer->bias, err)
+	oq_status status = share && lost && layer->codes && layer->scale ? oq_plan_read_layer(plan, layer, &weights, &layer->bias, err)
 		: oq_fail_memory(err, layer->info.node, count);
 	if (status == OQ_OK) {
 		oq_nn_model_layer_taps(plan->model, layer->index, share);
+		oq_range_lost(&plan->values[layer->value], &plan->ranges[layer->value], lost);
 		oq_rounding r = {.in = layer->info.in, .out = layer->info.out, .taps = layer->info.taps, .weights = weights, .share = share,
-			.input = &plan->values[layer->value], .bits = plan->request->weight_bits, .plain = plan->request->plain_rounding, .codes = layer->codes,
+			.input = &plan->values[layer->value], .lost = lost, .bits = plan->request->weight_bits, .plain = plan->request->plain_rounding, .codes = layer->codes,
 			.scale = layer->scale, .bias = layer->bias};
 		status = oq_round_weights(&r, err);
 		layer->error = r.error;
 	}
 	oq_free(weights);
 	oq_free(share);
+	oq_free(lost);
 	return status;
 }
 
@@ -171,9 +163,11 @@ static oq_status make_int8(oq_plan *plan, const char *const *names, oq_error *er
 	int threads = plan->request->threads > 1 ? plan->request->threads : 1;
 	plan->values = oq_calloc((size_t)plan->value_count, sizeof *plan->values);
 	plan->ranges = oq_calloc((size_t)plan->value_count, sizeof *plan->ranges);
-	if (!plan->values || !plan->ranges)
+	plan->factors = oq_calloc((size_t)plan->value_count, sizeof *plan->factors);
+	if (!plan->values || !plan->ranges || !plan->factors)
 		return oq_fail_memory(err, plan->request->package, 0);
 	OQ_TRY(oq_observe(plan->package, plan->request, names, plan->value_count, plan->values, err));
+	OQ_TRY(oq_plan_equalise(plan, err));
 	OQ_TRY(choose_ranges(plan, threads, err));
 	OQ_TRY(round_layers(plan, threads, err));
 	return oq_plan_search(plan, err);
@@ -209,6 +203,7 @@ static bool describe_layer(const oq_plan *plan, const oq_plan_layer *layer, oq_j
 bool oq_plan_describe(const oq_plan *plan, oq_json *out)
 {
 	bool good = oq_json_add_int(out, "weight_bits", plan->request->weight_bits) && oq_json_add_string(out, "rounding", plan->request->plain_rounding ? "nearest" : "gptq")
+		&& oq_json_add_bool(out, "equalised", plan->request->equalise)
 		&& oq_json_add_number(out, "rms_error", sqrt(plan->error)) && oq_json_add_number(out, "rms_error_all_int8", sqrt(plan->error_fast));
 	if (good && plan->request->described)
 		good = oq_json_add(out, "calibration", oq_json_copy(plan->request->described));
@@ -232,6 +227,9 @@ static void close_plan(oq_plan *plan)
 	}
 	oq_free(plan->layers);
 	oq_observed_free(plan->values, plan->value_count);
+	for (int i = 0; plan->factors && i < plan->value_count; i++)
+		oq_free(plan->factors[i]);
+	oq_free((void *)plan->factors);
 	oq_free(plan->ranges);
 	oq_nn_model_close(plan->model);
 	oq_package_close(plan->package);

@@ -144,3 +144,13 @@ oq_status oq_range_choose(const oq_observed *value, const double *energy, oq_ran
 	}
 	return OQ_OK;
 }
+
+void oq_range_lost(const oq_observed *value, const oq_range *range, double *lost)
+{
+	memset(lost, 0, (size_t)value->channels * sizeof *lost);
+	for (int64_t r = 0; r < value->row_count; r++)
+		for (int64_t c = 0; c < value->channels; c++) {
+			float x = value->rows[r * value->channels + c];
+			lost[c] += (double)(x - through_codes(x, range->scale, range->zero)) / (double)value->row_count;
+		}
+}

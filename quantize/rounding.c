@@ -233,7 +233,8 @@ static void round_channel(oq_rounding *r, const form *f, const double *spread, i
 		for (int64_t i = 0; i < in; i++) {
 			int64_t c = f->order[i];
 			out[c * taps + t] = codes[i];
-			shift += r->share[t] * r->input->mean[c] * ((double)w[c * taps + t] - (double)scale * (double)codes[i]);
+			double mean = r->input->mean[c], kept = mean - r->lost[c];
+			shift += r->share[t] * (mean * (double)w[c * taps + t] - kept * (double)scale * (double)codes[i]);
 		}
 	}
 	r->bias[o] = (float)((double)r->bias[o] + shift);

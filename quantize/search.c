@@ -22,6 +22,8 @@ typedef struct search {
 	float *trial;     /* [inputs][out] */
 	oq_nn_range *ranges;
 	oq_nn_codes *codes;
+	float **owned;    /* weights and biases of float layers in a trial */
+	int owned_count;
 } search;
 
 static oq_status run_all(const search *s, const oq_nn_model *model, float *embeddings, oq_error *err)
@@ -73,22 +75,46 @@ static double error_of(const search *s)
 	return sum / (double)s->inputs;
 }
 
+/* A layer left in float between layers with factors needs its weights with them. */
+static oq_status float_layer(search *s, const oq_plan_layer *layer, oq_nn_codes *out, oq_error *err)
+{
+	float *weights = NULL, *bias = NULL;
+	oq_status status = oq_plan_read_layer(s->plan, layer, &weights, &bias, err);
+	*out = (oq_nn_codes){.node = layer->info.node, .weights = weights, .bias = bias};
+	s->owned[s->owned_count++] = weights;
+	s->owned[s->owned_count++] = bias;
+	return status;
+}
+
+static void free_float_layers(search *s)
+{
+	for (int i = 0; i < s->owned_count; i++)
+		oq_free(s->owned[i]);
+	s->owned_count = 0;
+}
+
 /* The network with all layers in 8 bits that are not kept, and not `without` either. */
-static oq_status try_plan(const search *s, int without, double *error, oq_error *err)
+static oq_status try_plan(search *s, int without, double *error, oq_error *err)
 {
 	const oq_plan *plan = s->plan;
 	oq_nn_quantization q = {.ranges = s->ranges, .range_count = plan->value_count, .layers = s->codes,
 		.weight_bits = plan->request->weight_bits};
-	for (int i = 0; i < plan->layer_count; i++) {
+	oq_status status = OQ_OK;
+	for (int i = 0; i < plan->layer_count && status == OQ_OK; i++) {
 		const oq_plan_layer *layer = &plan->layers[i];
 		if (!layer->kept && i != without)
 			s->codes[q.layer_count++] = (oq_nn_codes){.node = layer->info.node, .codes = layer->codes, .scale = layer->scale, .bias = layer->bias};
+		else if (layer->divide || layer->multiply)
+			status = float_layer(s, layer, &s->codes[q.layer_count++], err);
 	}
 	const oq_nn_options options = {.precision = OQ_PRECISION_INT8, .quantization = &q};
 	oq_nn_model *model = NULL;
-	OQ_TRY(oq_nn_model_open(plan->package, &options, &model, err));
-	oq_status status = run_all(s, model, s->trial, err);
+	if (status == OQ_OK)
+		status = oq_nn_model_open(plan->package, &options, &model, err);
+	if (status == OQ_OK)
+		status = run_all(s, model, s->trial, err);
 	oq_nn_model_close(model);
+	free_float_layers(s);
 	*error = error_of(s);
 	return status;
 }
@@ -105,7 +131,8 @@ static oq_status open_search(search *s, oq_error *err)
 	s->trial = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
 	s->ranges = oq_calloc((size_t)plan->value_count, sizeof *s->ranges);
 	s->codes = oq_calloc((size_t)plan->layer_count, sizeof *s->codes);
-	if (!s->data || !s->reference || !s->trial || !s->ranges || !s->codes)
+	s->owned = oq_calloc(2 * (size_t)plan->layer_count, sizeof *s->owned);
+	if (!s->data || !s->reference || !s->trial || !s->ranges || !s->codes || !s->owned)
 		return oq_fail_memory(err, plan->request->package, (size_t)s->inputs * s->in * sizeof(float));
 	for (int i = 0; i < plan->value_count; i++)
 		s->ranges[i] = (oq_nn_range){.value = plan->values[i].value, .scale = plan->ranges[i].scale, .zero = plan->ranges[i].zero};
@@ -125,7 +152,7 @@ static int larger_first(const void *a, const void *b)
 	return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : x->layer - y->layer;
 }
 
-static oq_status measure_gains(const search *s, rank *ranks, oq_error *err)
+static oq_status measure_gains(search *s, rank *ranks, oq_error *err)
 {
 	oq_plan *plan = s->plan;
 	for (int i = 0; i < plan->layer_count; i++) {
@@ -183,5 +210,6 @@ oq_status oq_plan_search(oq_plan *plan, oq_error *err)
 	oq_free(s.trial);
 	oq_free(s.ranges);
 	oq_free(s.codes);
+	oq_free((void *)s.owned);
 	return status;
 }

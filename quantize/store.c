@@ -21,8 +21,8 @@ typedef struct store {
 static const oq_plan_layer *layer_of(const oq_plan *plan, const char *tensor)
 {
 	for (int i = 0; i < plan->layer_count; i++)
-		if (!plan->layers[i].kept && !strcmp(plan->layers[i].info.weight, tensor))
-			return &plan->layers[i];
+		if (!strcmp(plan->layers[i].info.weight, tensor))
+			return oq_plan_changes(&plan->layers[i]) ? &plan->layers[i] : NULL;
 	return NULL;
 }
 
@@ -35,8 +35,9 @@ static oq_dtype narrow_type(const oq_plan *plan)
 static oq_dtype stored_type(const oq_plan *plan, const oq_tensor_info *info)
 {
 	oq_dtype narrow = narrow_type(plan);
-	if (layer_of(plan, info->name))
-		return narrow;
+	const oq_plan_layer *layer = layer_of(plan, info->name);
+	if (layer)
+		return layer->kept ? OQ_F32 : narrow;
 	bool narrows = narrow != OQ_I8 && info->rank > 1 && (info->dtype == OQ_F32 || info->dtype == OQ_BF16 || info->dtype == OQ_F16);
 	return narrows ? narrow : info->dtype;
 }
@@ -64,7 +65,7 @@ static oq_status declare_tensor(store *s, const oq_tensor_info *info)
 	OQ_TRY(declare(s, info->name, stored_type(s->plan, info), info->rank, info->shape));
 	if (!layer)
 		return OQ_OK;
-	if (layer->codes) {
+	if (layer->codes && !layer->kept) {
 		OQ_TRY(companion_name(s, info->name, "scale", name, sizeof name));
 		OQ_TRY(declare(s, name, OQ_F32, 1, &layer->info.out));
 	}
@@ -119,15 +120,14 @@ static oq_status put_codes(store *s, const oq_tensor_info *info, const oq_plan_l
 	return put(s, name, layer->bias, row);
 }
 
-/* A layer with everything folded in, in 16 bits. */
+/* A layer with everything folded in, in float32 or 16 bits. */
 static oq_status put_folded(store *s, const oq_tensor_info *info, const oq_plan_layer *layer)
 {
 	char name[512];
-	float *weights = oq_alloc(info->count * sizeof *weights), *bias = oq_alloc((size_t)layer->info.out * sizeof *bias);
-	oq_status status = weights && bias ? oq_nn_model_layer_read(s->plan->model, layer->index, weights, bias, s->err)
-		: oq_fail_memory(s->err, info->name, info->count * sizeof *weights);
+	float *weights = NULL, *bias = NULL;
+	oq_status status = oq_plan_read_layer(s->plan, layer, &weights, &bias, s->err);
 	if (status == OQ_OK)
-		status = put_narrow(s, info->name, narrow_type(s->plan), info->count, weights);
+		status = layer->kept ? put(s, info->name, weights, info->count * sizeof *weights) : put_narrow(s, info->name, narrow_type(s->plan), info->count, weights);
 	if (status == OQ_OK)
 		status = companion_name(s, info->name, "bias", name, sizeof name);
 	if (status == OQ_OK)
@@ -157,7 +157,7 @@ static oq_status put_tensor(store *s, const oq_tensor_info *info)
 	const oq_plan_layer *layer = layer_of(s->plan, info->name);
 	if (!layer)
 		return put_copy(s, info);
-	return layer->codes ? put_codes(s, info, layer) : put_folded(s, info, layer);
+	return layer->codes && !layer->kept ? put_codes(s, info, layer) : put_folded(s, info, layer);
 }
 
 static oq_status write_weights(store *s)

@@ -39,9 +39,10 @@ static int run(int argc, char **argv)
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = precisions, .value_name = "int8|bf16|f16", .help = "default: int8"},
 		{.name = "--calibrate", .kind = OQ_OPTION_TEXT, .target = &job.manifest, .value_name = "FILE.csv", .help = "int8: manifest of calibration seeds, 16 to 500"},
 		{.name = "--calibrate-patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "int8: ready calibration patches [N,1,D,H,W] instead"},
-		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 0, .help = "int8: part of the speed that layers kept in float32 may cost, 0 to 0.9 (0: none)"},
+		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 1, .help = "int8: part of the speed that layers kept in float32 may cost, 0 to 0.9 (0: none)"},
 		{.name = "--weight-bits", .kind = OQ_OPTION_INT, .target = &bits, .value_name = "8|7", .low = 7, .high = 8, .help = "7 is exact on processors without an 8-bit dot product, too"},
 		{.name = "--nearest", .kind = OQ_OPTION_FLAG, .target = &job.nearest, .help = "int8: plain rounding of weights"},
+		{.name = "--equalise", .kind = OQ_OPTION_FLAG, .target = &job.equalise, .help = "int8: scale channels between layers; helps some networks, harms others"},
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "DIR", .help = "package to write, e.g. astra-int8.oq"},
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
 		OQ_COMMON_OPTIONS(common)};

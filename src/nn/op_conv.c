@@ -196,7 +196,7 @@ static oq_status plan_direct(const oq_planner *planner, oq_step *step, const oq_
 static oq_status load_layer(const oq_planner *planner, const oq_node *node, oq_weights *w, oq_error *err)
 {
 	const oq_nn_quantization *q = planner->quantization;
-	for (int i = 0; q && i < q->layer_count && node->compute == OQ_I8; i++)
+	for (int i = 0; q && i < q->layer_count; i++)
 		if (!strcmp(q->layers[i].node, node->name))
 			return oq_weights_copy_codes(planner->graph, node, &q->layers[i], w, err);
 	return oq_weights_load(planner->graph, node, w, err);

@@ -108,6 +108,21 @@ bool oq_precision_nonnegative(const oq_graph *graph, int value)
 	return (node->op == &oq_op_max_pool || node->op == &oq_op_avg_pool) && oq_precision_nonnegative(graph, node->inputs[0]);
 }
 
+bool oq_precision_private_output(const oq_graph *graph, const oq_node *node)
+{
+	const oq_value *output = &graph->values[node->output];
+	bool all = node->residual < 0 && node->output != graph->output && !output->keep;
+	for (int i = 0; i < graph->node_count && all; i++) {
+		const oq_node *reader = &graph->nodes[i];
+		if (reader->removed)
+			continue;
+		all = reader->residual != node->output;
+		for (int k = 0; k < reader->input_count; k++)
+			all = all && (reader->inputs[k] != node->output || oq_precision_quantizable(graph, reader));
+	}
+	return all;
+}
+
 /* The ranges of a package: "quantization": {"values": {NAME: [scale, zero]}}. */
 static oq_status read_ranges(oq_graph *graph, oq_error *err)
 {
@@ -132,7 +147,7 @@ static bool has_codes(const oq_graph *graph, const oq_node *node, const oq_nn_qu
 		return oq_weights_are_codes(graph, node);
 	for (int i = 0; i < q->layer_count; i++)
 		if (!strcmp(q->layers[i].node, node->name))
-			return true;
+			return q->layers[i].codes != NULL;
 	return false;
 }
 

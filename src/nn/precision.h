@@ -21,6 +21,8 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 
 /* A product that 8 bits serve: not a stem of few channels, not depthwise, with weights that are stored as they are used. */
 bool oq_precision_quantizable(const oq_graph *graph, const oq_node *node);
+/* Only products that can be quantised read the node's output, and nothing is added to it. */
+bool oq_precision_private_output(const oq_graph *graph, const oq_node *node);
 bool oq_precision_nonnegative(const oq_graph *graph, int value);
 bool oq_is_product(const oq_node *node);
 

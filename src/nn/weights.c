@@ -129,13 +129,23 @@ oq_status oq_weights_copy_codes(const oq_graph *graph, const oq_node *node, cons
 {
 	const oq_tensor_info *info = oq_safetensors_find(oq_package_weights(graph->package), node->attributes.weight);
 	int64_t out = graph->values[node->output].shape[0];
-	*w = (oq_weights){.out = out, .per_out = info->count / (size_t)out, .codes = oq_alloc(info->count), .scale = oq_alloc((size_t)out * sizeof(float)),
-		.bias = oq_alloc((size_t)out * sizeof(float))};
-	if (!w->codes || !w->scale || !w->bias)
-		return oq_fail_memory(err, node->name, info->count);
-	memcpy(w->codes, codes->codes, info->count);
-	memcpy(w->scale, codes->scale, (size_t)out * sizeof(float));
-	memcpy(w->bias, codes->bias, (size_t)out * sizeof(float));
+	size_t row = (size_t)out * sizeof(float);
+	*w = (oq_weights){.out = out, .per_out = info->count / (size_t)out, .bias = oq_alloc(row)};
+	if (codes->codes) {
+		w->codes = oq_alloc(info->count);
+		w->scale = oq_alloc(row);
+	} else {
+		w->values = oq_alloc(info->count * sizeof(float));
+	}
+	if (!w->bias || (codes->codes ? !w->codes || !w->scale : !w->values))
+		return oq_fail_memory(err, node->name, info->count * sizeof(float));
+	memcpy(w->bias, codes->bias, row);
+	if (codes->codes) {
+		memcpy(w->codes, codes->codes, info->count);
+		memcpy(w->scale, codes->scale, row);
+	} else {
+		memcpy(w->values, codes->weights, info->count * sizeof(float));
+	}
 	return OQ_OK;
 }
 

@@ -32,7 +32,7 @@ typedef struct oq_nn_model oq_nn_model;     /* immutable, shared by sessions */
 typedef struct oq_nn_session oq_nn_session; /* one thread at a time; owns activation memory */
 
 /* Quantisation is a property of values and of layers. A value with a range may be held as unsigned bytes,
- * value = scale * (code - zero); a layer with codes multiplies them, weight[o][i] = scale[o] * code[o][i], and adds `bias`. */
+ * value = scale * (code - zero); a layer with codes multiplies them, weight[o][i] = scale[o] * code[o][i], and adds `bias`. A layer may also bring other float weights. */
 typedef struct oq_nn_range {
 	const char *value;
 	float scale;
@@ -41,8 +41,9 @@ typedef struct oq_nn_range {
 
 typedef struct oq_nn_codes {
 	const char *node;
-	const int8_t *codes; /* [out][in][kd][kh][kw] */
-	const float *scale;  /* [out] */
+	const int8_t *codes;  /* [out][in][kd][kh][kw], or NULL: the layer stays in float ... */
+	const float *scale;   /* [out] */
+	const float *weights; /* ... with these weights [out][in][kd][kh][kw] */
 	const float *bias;   /* [out], batch norm folded in */
 } oq_nn_codes;
 
@@ -77,6 +78,7 @@ typedef struct oq_nn_layer {
 	double gflop;
 	bool quantizable;                  /* 8-bit products are worth it and possible */
 	bool nonnegative;                  /* its input never falls below 0 */
+	bool private_output;               /* only layers read its result, and nothing is added to it: its channels may be scaled at will */
 } oq_nn_layer;
 int oq_nn_model_layers(const oq_nn_model *model);
 void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out);
