@@ -4,20 +4,23 @@
 Needs the Python packages onnx and numpy; --check needs onnxruntime. docs/custom-models.md is the tutorial and lists the ops.
 """
 import argparse
+import sys
 
-from oq_export import command
-from oq_export.source import OPSETS, Source
+try:
+    from oq_export import command
+    from oq_export.source import OPSETS, Source
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: the Python package {missing.name} is missing (pip install onnx)")
 
 
 def main():
     parser = argparse.ArgumentParser(description="Turns an ONNX file into an OncoQuant package.",
                                      epilog=f"Reads opsets {OPSETS[0]} to {OPSETS[1]} of ai.onnx. Ops: docs/custom-models.md.")
     parser.add_argument("onnx", metavar="NETWORK.onnx")
-    parser.add_argument("--input", metavar="NAME", help="the input that takes the patch, where there are several")
     parser.add_argument("--input-shape", metavar="1,C,D,H,W", type=command.shape, help="extents of an input that the file leaves open")
     command.add_options(parser)
     options = parser.parse_args()
-    source = Source(options.onnx, options.input, options.input_shape, options.output)
+    source = Source(options.onnx, options.input_shape, options.output)
     if options.list:
         command.show_list(source)
         return

@@ -18,8 +18,13 @@ import sys
 import tempfile
 import warnings
 
-from oq_export import command
-from oq_export.source import Refused, Source, hashes
+try:
+    import onnxscript
+    import torch
+    from oq_export import command
+    from oq_export.source import Refused, Source, hashes
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: the Python package {missing.name} is missing (pip install torch onnx onnxscript)")
 
 
 def load_callable(text):
@@ -48,7 +53,7 @@ def load_callable(text):
         return made, getattr(module, "__file__", None)
 
 
-def fill(torch, module, path):
+def fill(module, path):
     """Weights from a dictionary of tensors; every key must fit. Nothing in the file is executed."""
     name = os.path.basename(path)
     try:
@@ -65,7 +70,7 @@ def fill(torch, module, path):
         raise Refused(f"{name}: does not fill the module: {' '.join(str(error).split())[:800]}") from None
 
 
-def load(torch, text, weights):
+def load(text, weights):
     """(module or exported program, a description of it, files to hash)"""
     if text.endswith((".pt2", ".pt", ".pth")):
         if weights:
@@ -82,11 +87,11 @@ def load(torch, text, weights):
     if not isinstance(module, torch.nn.Module):
         raise Refused(f"{text}: gives a {type(module).__name__}, expected a torch.nn.Module")
     if weights:
-        fill(torch, module, weights)
+        fill(module, weights)
     return module.eval(), "torch.nn", [path for path in (file, weights) if path]
 
 
-def export(torch, module, kind, shape, path):
+def export(module, kind, shape, path):
     dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)
     example = torch.zeros(*shape, dtype=dtype)
     # A traced module is a TorchScript graph already; the exporter of torch.export wants Python.
@@ -101,7 +106,7 @@ def export(torch, module, kind, shape, path):
         raise Refused(f"torch.onnx.export: {reason[0]}") from None
 
 
-def runner(torch, module):
+def runner(module):
     """PyTorch's own numbers, for --check."""
     callable_module = module.module() if isinstance(module, torch.export.ExportedProgram) else module
 
@@ -118,12 +123,11 @@ def main():
     parser.add_argument("--weights", metavar="FILE", help="a dictionary of tensors for the module (.pt, .pth, .safetensors)")
     command.add_options(parser)
     options = parser.parse_args()
-    import torch
-    module, kind, files = load(torch, options.source, options.weights)
+    module, kind, files = load(options.source, options.weights)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "network.onnx")
-        export(torch, module, kind, options.input_shape, path)
-        source = Source(path, None, options.input_shape, options.output)
+        export(module, kind, options.input_shape, path)
+        source = Source(path, options.input_shape, options.output)
         source.file = os.path.basename(options.source)
         if options.list:
             command.show_list(source)
@@ -131,8 +135,8 @@ def main():
         provenance = {
             "tool": "torch_to_oncoquant", "tool_version": command.VERSION, "kind": kind, "file": os.path.basename(options.source),
             **hashes(files), "opset": source.opset,
-            "producer": f"torch {torch.__version__}", "input": source.input, "input_shape": source.input_shape}
-        command.export(source, options, provenance, None if options.output else runner(torch, module))
+            "producer": f"torch {torch.__version__}, onnxscript {onnxscript.__version__}", "input": source.input, "input_shape": source.input_shape}
+        command.export(source, options, provenance, None if options.output else runner(module))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class Graph:
         channels = value.extent("C")
         tensors = {"weight": np.broadcast_to(np.asarray(scale, np.float32), channels), "bias": np.broadcast_to(np.asarray(shift, np.float32), channels),
                    "mean": np.zeros(channels, np.float32), "var": np.ones(channels, np.float32)}
-        names = {key: self.add_tensor(f"{name}.{key}", array) for key, array in tensors.items()}
+        names = {key: self.add_tensor(f"{name}.affine.{key}", array) for key, array in tensors.items()}
         return self.same("batch_norm", name, value, **names, eps=0)
 
     def window(self, op, name, value, channels, window, **attributes):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .emit import Window
 from .source import attribute, decimal
-from .views import Unsupported, Value, reshape, standard_axes, transpose
+from .views import Unsupported, reshape, transpose
 
 
 def text(node, name, default):
@@ -110,8 +110,9 @@ def max_pool(c, node):
 def average_pool(c, node):
     value = c.graph.volume(c.value(node, 0))
     window = pool_window(node, value)
-    padded = any(window.low + window.high)
-    if not (padded and attribute(node, "count_include_pad", 0)):
+    # What ceil_mode adds behind the padding never counts.
+    counted = attribute(node, "count_include_pad", 0) and (any(attribute(node, "pads", [])) or text(node, "auto_pad", "NOTSET").startswith("SAME"))
+    if not counted:
         return c.graph.window("avg_pool", c.name(node), value, value.shape[0], window)
     if attribute(node, "ceil_mode", 0):
         raise Unsupported("counts its padding and has ceil_mode")
@@ -156,10 +157,14 @@ def reduce(op):
 
 # Layers
 
+def with_channels(c, value):
+    """A flattened volume [1,CDHW] as a vector; anything else as it is."""
+    return c.graph.vector(value) if len(value.axes) == 2 and value.plain[0] == "" and not value.channel_at(1) else value
+
+
 def linear(c, node, value, weights, name, transposed, bias):
     """`weights` is [in][out] when transposed, else [out][in]; the last axis of the value is its channels."""
-    if len(value.axes) == 2 and not value.channel_at(1):
-        value = c.graph.vector(value)
+    value = with_channels(c, value)
     last = len(value.axes) - 1
     rows, columns = weights.shape if transposed else weights.shape[::-1]
     if not value.channel_at(last) or value.extent("C") != rows:
@@ -197,7 +202,7 @@ def matmul(c, node):
 
 
 def batch_norm(c, node):
-    value = c.value(node, 0)
+    value = with_channels(c, c.value(node, 0))
     if attribute(node, "training_mode", 0) or len([name for name in node.output if name]) > 1:
         raise Unsupported("is in training mode; export the network in evaluation mode (module.eval())")
     if not value.channel_at(1):
@@ -226,6 +231,13 @@ def layer_norm(c, node):
         raise Unsupported("hands out its mean or deviation")
     return c.graph.same("layer_norm", c.name(node), value, weight=tensor(c, node, 1, value.shape[:1]),
                         bias=optional_tensor(c, node, 2, value.shape[:1]), eps=decimal(attribute(node, "epsilon", 1e-5)))
+
+
+def lp_normalization(c, node):
+    value = c.value(node, 0)
+    if attribute(node, "p", 2) != 2 or len(value.axes) != 2 or axis_of(node, value, -1) != 1:
+        raise Unsupported("is not the L2 norm of a vector")
+    return c.graph.same("l2_normalize", c.name(node), c.graph.vector(value))
 
 
 # Activations
@@ -279,9 +291,9 @@ def gelu(c, node):
 def per_channel(c, value, array):
     """A constant that a value is combined with, as one number or one per channel; the value comes back as it must be seen."""
     array = np.asarray(array, np.float64)
-    if len(value.axes) == 2 and not value.channel_at(1) and array.size != 1:
-        value = c.graph.vector(value)
-    if array.size == 1:
+    if array.size != 1:
+        value = with_channels(c, value)
+    else:
         if array.ndim > len(value.axes):
             raise Unsupported("adds axes to its input by a constant")
         return value, array.reshape(1)
@@ -454,6 +466,7 @@ TABLE = {
     "GlobalMaxPool": global_pool("max_pool"), "ReduceMean": reduce("avg_pool"), "ReduceMax": reduce("max_pool"),
     "Gemm": gemm, "MatMul": matmul,
     "BatchNormalization": batch_norm, "InstanceNormalization": instance_norm, "LayerNormalization": layer_norm,
+    "LpNormalization": lp_normalization,
     "Relu": relu, "LeakyRelu": leaky_relu, "PRelu": prelu, "Clip": clip, "Gelu": gelu,
     "Add": add, "Sum": add, "Sub": sub, "Mul": mul, "Div": div, "Concat": concat,
     "Identity": identity, "Dropout": dropout, "Cast": cast, "Flatten": flatten, "Reshape": reshape_op, "Squeeze": squeeze,

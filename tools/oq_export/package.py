@@ -94,7 +94,10 @@ def sync(file):
 
 
 def is_package(folder):
+    """A folder with a package and nothing else in it: nobody's other files may go with it."""
     try:
+        if not set(os.listdir(folder)) <= {"model.json", "weights.safetensors"}:
+            return False
         with open(os.path.join(folder, "model.json"), encoding="utf-8") as file:
             return json.load(file).get("format") == "oncoquant-package"
     except (OSError, ValueError, AttributeError):
@@ -130,7 +133,12 @@ class Writer:
             aside = self.folder + ".old"
             if os.path.lexists(self.output):
                 os.rename(self.output, aside)
-            os.rename(self.folder, self.output)
+            try:
+                os.rename(self.folder, self.output)
+            except OSError:
+                if os.path.lexists(aside):
+                    os.rename(aside, self.output)
+                raise
             shutil.rmtree(aside, ignore_errors=True)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -77,7 +77,7 @@ def gelu(r, erf):
             half = True
         elif other == x and not product:
             product = True
-        elif before is not None and r.split(before) == (x, 0.5) and not (half or product):
+        elif before is not None and r.split(before) == (x, 0.5) and r.only_reader(before, "Mul") is step and not (half or product):
             half = product = True
             group.append(before)
         else:
@@ -101,7 +101,7 @@ def l2_normalize(r, div):
             return
         group.append(below)
         below = r.maker.get(below.input[0])
-    if below is None or below.op_type not in ("ReduceL2", "LpNormalization") or below.input[0] != div.input[0]:
+    if below is None or below.op_type not in ("ReduceL2",) or below.input[0] != div.input[0]:
         return
     axes = next((list(a.ints) for a in below.attribute if a.name == "axes"), None)
     if axes is None and len(below.input) > 1 and below.input[1] in r.constants:

@@ -19,7 +19,7 @@ class Refused(Exception):
 
 
 class Source:
-    def __init__(self, path, input_name=None, input_shape=None, output=None):
+    def __init__(self, path, input_shape=None, output=None):
         self.path, self.file = path, os.path.basename(path)
         try:
             model = onnx.load(path)
@@ -34,7 +34,7 @@ class Source:
         self.constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
         self.output = self._choose_output(model.graph, output)
         self.nodes = self._needed(model.graph)
-        self.input, self.input_shape = self._choose_input(model.graph, input_name, input_shape)
+        self.input, self.input_shape = self._choose_input(model.graph, input_shape)
 
     def _opset(self, model):
         version = max([entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")], default=0)
@@ -67,13 +67,11 @@ class Source:
         self._wanted = wanted
         return nodes[::-1]
 
-    def _choose_input(self, graph, name, shape):
+    def _choose_input(self, graph, shape):
         inputs = [entry for entry in graph.input if entry.name not in self.constants and entry.name in self._wanted]
-        if name:
-            inputs = [entry for entry in inputs if entry.name == name] or inputs
-        if len(inputs) != 1 or name not in (None, inputs[0].name):
+        if len(inputs) != 1:
             found = ", ".join(entry.name for entry in inputs) or "none"
-            raise Refused(f"{self.file}: output {self.output} depends on {len(inputs)} inputs ({found}), expected one{f' called {name}' if name else ''}")
+            raise Refused(f"{self.file}: output {self.output} depends on {len(inputs)} inputs ({found}), expected one")
         entry = inputs[0]
         if entry.type.tensor_type.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE):
             raise Refused(f"{self.file}: input {entry.name} does not hold floating-point numbers")
