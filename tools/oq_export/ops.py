@@ -316,7 +316,15 @@ def one_constant(c, node):
     return len(node.input) == 2 and c.is_constant(node, 0) != c.is_constant(node, 1)
 
 
+def aligned(c, values):
+    """The values seen in the same way; where they lie turned against each other, all in the standard order."""
+    same = all(value.plain == values[0].plain for value in values)
+    return values if same or any(value.is_vector for value in values) else [c.graph.volume(value) for value in values]
+
+
 def add_values(c, name, values):
+    if len({value.onnx_shape for value in values}) == 1:
+        values = aligned(c, values)
     first = values[0]
     for other in values[1:]:
         if other.onnx_shape != first.onnx_shape or other.plain != first.plain:
@@ -359,6 +367,9 @@ def concat(c, node):
     axis = axis_of(node, values[0], 1)
     if any(value.is_vector for value in values):
         raise Unsupported("joins vectors; only volumes can be joined")
+    rest = {value.plain[:axis] + value.plain[axis + 1:] for value in values}
+    if len(rest) > 1 and len({value.onnx_shape[:axis] + value.onnx_shape[axis + 1:] for value in values}) == 1:
+        values = [c.graph.volume(value) for value in values]
     for value in values:
         same = value.plain[:axis] + value.plain[axis + 1:] == values[0].plain[:axis] + values[0].plain[axis + 1:]
         if not (same and value.channel_at(axis) and value.shape[1:] == values[0].shape[1:]):

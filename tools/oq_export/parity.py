@@ -87,4 +87,5 @@ def compare(program, source, package, folder, options, run=None):
     got = embed(program, package, patches, folder)
     if got.shape != wanted.shape:
         raise Refused(f"{source.file}: the package gives {list(got.shape)} numbers, the network {list(wanted.shape)}")
-    return [float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(got, wanted)]
+    # An embedding of zeros has no scale of its own: there the difference itself counts.
+    return [float(np.linalg.norm(a - b) / (np.linalg.norm(b) or 1.0)) for a, b in zip(got, wanted)]
