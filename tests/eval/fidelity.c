@@ -1,39 +1,8 @@
 /* The fidelity figures of the five variants against numpy's (tests/data/eval/fidelity.json, from float64 formulas). 1e-9 is the tolerance
  * stated there: sums may be taken in another order. */
-#include "check.h"
+#include "matrices.h"
 
-#include "core/json.h"
-#include "core/mem.h"
 #include "eval/fidelity.h"
-#include "io/npy.h"
-
-static oq_matrix read_matrix(const char *name)
-{
-	char path[1024];
-	oq_npy *npy = NULL;
-	oq_error err;
-	snprintf(path, sizeof path, "%s/eval/%s.npy", OQ_TEST_DATA, name);
-	OQ_REQUIRE(oq_npy_open(path, &npy, &err) == OQ_OK);
-	float *data = oq_alloc(npy->count * sizeof *data);
-	OQ_REQUIRE(data && oq_npy_read_f32(npy, 0, npy->count, data, &err) == OQ_OK);
-	oq_matrix matrix = {.data = data, .rows = npy->shape[0], .columns = npy->shape[1]};
-	oq_npy_close(npy);
-	return matrix;
-}
-
-static void free_matrix(oq_matrix *matrix)
-{
-	union { const float *in; float *out; } data = {matrix->data};
-	oq_free(data.out);
-}
-
-static void check_field(const oq_json *golden, const char *key, double got)
-{
-	double want = oq_json_number(oq_json_get(golden, key));
-	if (!(fabs(got - want) <= 1e-9 * fmax(1, fabs(want))))
-		fprintf(stderr, "%s %s: %.17g, expected %.17g\n", oq_json_string(oq_json_get(golden, "variant")), key, got, want);
-	OQ_CHECK(fabs(got - want) <= 1e-9 * fmax(1, fabs(want)));
-}
 
 static void check_variant(const oq_matrix *reference, const oq_json *golden)
 {
@@ -51,7 +20,7 @@ static void check_variant(const oq_matrix *reference, const oq_json *golden)
 		{"ccc_dim_median", f.ccc_median}, {"knn_recall10_mean", f.recall_mean[2]}, {"knn_recall10_min", f.recall10_min},
 		{"knn_recall10_p5", f.recall10_p5}, {"top1_agreement", f.top1_agreement}};
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-		check_field(golden, fields[i].key, fields[i].value);
+		check_near(oq_json_string(oq_json_get(golden, "variant")), fields[i].key, fields[i].value, oq_json_number(oq_json_get(golden, fields[i].key)), 1e-9);
 	int at = 0;
 	for (const oq_json *row = oq_json_first(oq_json_get(golden, "worst5_rows")); row; row = oq_json_next(row))
 		OQ_CHECK_INT(f.worst[at++], (int64_t)oq_json_number(row));
