@@ -179,7 +179,7 @@ typedef struct oq_quantize_options {
 	const char *manifest;         /* int8: the calibration patches: a manifest ... */
 	const char *patches;          /* ... or ready ones, .npy [N,1,D,H,W] */
 	int weight_bits;              /* int8: 8 (0 = 8), or 7: for processors without an 8-bit dot product, too */
-	double speed_share;           /* int8: what layers kept in float32 may cost of the speed: 0 = none, 0.1 = 10 % */
+	double speed_share;           /* int8: what layers kept in float (bfloat16 where native) may cost of the speed: 0 = none, 0.1 = 10 % */
 	bool nearest;                 /* int8: round each weight to the nearest code, without regard to the calibration data */
 	bool equalise;                /* int8: scale channels between layers so that they share the codes more evenly */
 	int threads;                  /* 0 = processors granted */

@@ -193,7 +193,7 @@ static oq_status make_plan(oq_plan *plan, oq_error *err)
 static bool describe_layer(const oq_plan *plan, const oq_plan_layer *layer, oq_json *layers)
 {
 	oq_json *json = oq_json_add_object(layers, layer->info.node);
-	bool good = oq_json_add_string(json, "precision", layer->kept ? "f32" : "int8") && oq_json_add_string(json, "input", layer->info.input)
+	bool good = oq_json_add_string(json, "precision", layer->kept ? "float" : "int8") && oq_json_add_string(json, "input", layer->info.input)
 		&& oq_json_add_string(json, "observer", plan->ranges[layer->value].observer)
 		&& oq_json_add_number(json, "input_error", plan->ranges[layer->value].error) && oq_json_add_number(json, "weight_error", layer->error)
 		&& oq_json_add_number(json, "gflop", layer->info.gflop);

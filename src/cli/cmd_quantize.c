@@ -16,13 +16,13 @@ static void print_kept(const cJSON *report)
 	const cJSON *layers = cJSON_GetObjectItemCaseSensitive(report, "layers"), *layer;
 	int kept = 0;
 	cJSON_ArrayForEach(layer, layers)
-		kept += !strcmp(oq_cli_text(layer, "precision"), "f32");
-	printf("  %d layers, %d of them kept in float32; error on calibration patches (RMS, of the spread): %.4f\n", cJSON_GetArraySize(layers), kept,
+		kept += !strcmp(oq_cli_text(layer, "precision"), "float");
+	printf("  %d layers, %d of them kept in float; error on calibration patches (RMS, of the spread): %.4f\n", cJSON_GetArraySize(layers), kept,
 		oq_cli_number(report, "rms_error"));
 	if (kept)
 		printf("  with all layers in 8 bits it would be %.4f\n", oq_cli_number(report, "rms_error_all_int8"));
 	cJSON_ArrayForEach(layer, layers)
-		if (!strcmp(oq_cli_text(layer, "precision"), "f32"))
+		if (!strcmp(oq_cli_text(layer, "precision"), "float"))
 			printf("    %-32s %.3f GFLOP\n", layer->string, oq_cli_number(layer, "gflop"));
 }
 
@@ -39,7 +39,7 @@ static int run(int argc, char **argv)
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = precisions, .value_name = "int8|bf16|f16", .help = "default: int8"},
 		{.name = "--calibrate", .kind = OQ_OPTION_TEXT, .target = &job.manifest, .value_name = "FILE.csv", .help = "int8: manifest of calibration seeds, 16 to 500"},
 		{.name = "--calibrate-patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "int8: ready calibration patches [N,1,D,H,W] instead"},
-		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 1, .help = "int8: part of the speed that layers kept in float32 may cost, 0 to 0.9 (0: none)"},
+		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 1, .help = "int8: part of the speed that layers kept in float may cost, 0 to 0.9 (0: none)"},
 		{.name = "--weight-bits", .kind = OQ_OPTION_INT, .target = &bits, .value_name = "8|7", .low = 7, .high = 8, .help = "7 is exact on processors without an 8-bit dot product, too"},
 		{.name = "--nearest", .kind = OQ_OPTION_FLAG, .target = &job.nearest, .help = "int8: plain rounding of weights"},
 		{.name = "--equalise", .kind = OQ_OPTION_FLAG, .target = &job.equalise, .help = "int8: scale channels between layers; helps some networks, harms others"},
@@ -81,7 +81,8 @@ static int run(int argc, char **argv)
 
 const oq_command oq_command_quantize = {"quantize", "PACKAGE [--precision int8] --calibrate FILE.csv -o DIR", "make a package smaller and faster",
 	"int8: runs the network on calibration patches, chooses the range of every value and the rounding of every weight, and writes a\n"
-	"package with 8-bit weights. With --keep-share, layers that cost most fidelity stay in float32. bf16, f16: half the size.\n"
+	"package with 8-bit weights. With --keep-share, layers that cost most fidelity stay in\n"
+	"bfloat16 (float32 where the processor does not multiply it). bf16, f16: half the size.\n"
 	"Check the result with 'oncoquant compare' on patches that were not used for calibration.",
 	"  oncoquant quantize ct-fm.oq --calibrate calibration.csv -o ct-fm-int8.oq\n"
 	"  oncoquant quantize ct-fm.oq --calibrate calibration.csv --keep-share 0.1 -o ct-fm-mixed.oq\n"

@@ -61,7 +61,8 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	int64_t weight_bits;
 	OQ_TRY(package_precision(package, &own, &weight_bits, err));
 	bool strict = options && options->strict;
-	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32};
+	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32,
+		.bf16 = cpu->avx512_bf16};
 	out->used = out->asked;
 	bool given = options && options->quantization;
 	if (out->asked == OQ_PRECISION_INT8 && own != OQ_PRECISION_INT8 && !given)
@@ -178,7 +179,7 @@ static void choose_bf16(oq_graph *graph)
 {
 	for (int i = 0; i < graph->node_count; i++) {
 		oq_node *node = &graph->nodes[i];
-		if (!node->removed && oq_precision_quantizable(graph, node))
+		if (!node->removed && node->compute == OQ_F32 && oq_precision_quantizable(graph, node))
 			node->compute = OQ_BF16;
 	}
 }
@@ -196,13 +197,19 @@ static bool can_write(const oq_node *node, oq_dtype dtype)
 	return node->compute == OQ_I8 ? dtype == OQ_U8 : node->compute == dtype;
 }
 
+/* The type that a product reads. */
+static oq_dtype factor_type(const oq_node *product)
+{
+	return product->compute == OQ_I8 ? OQ_U8 : product->compute;
+}
+
 /* `main`: as a product's factor; else as a shortcut that is added. */
 static bool can_read(const oq_node *node, bool main, oq_dtype dtype)
 {
 	if (!oq_is_product(node))
 		return dtype == OQ_F32 || node->op->typed;
 	if (main)
-		return dtype == (node->compute == OQ_I8 ? OQ_U8 : node->compute);
+		return dtype == factor_type(node);
 	return dtype == OQ_F32 || (dtype == OQ_BF16 && node->compute == OQ_BF16);
 }
 
@@ -244,7 +251,7 @@ typedef struct rewrite {
 	oq_node *nodes;   /* the new list */
 	int count;
 	int *moved;       /* old index -> new index */
-	int *cast_of;     /* value -> its narrow twin, or -1 */
+	int *cast_of;     /* [value][2] -> its twin in bytes and the one in bfloat16, or -1 */
 } rewrite;
 
 static oq_status add_cast(rewrite *r, int value, oq_dtype dtype, oq_error *err)
@@ -261,38 +268,41 @@ static oq_status add_cast(rewrite *r, int value, oq_dtype dtype, oq_error *err)
 	graph->values[twin].name = own;
 	graph->values[twin].keep = false;
 	graph->values[twin].dtype = dtype;
-	r->cast_of[value] = twin;
+	r->cast_of[2 * value + (dtype == OQ_BF16)] = twin;
 	r->nodes[r->count++] = (oq_node){.op = &oq_op_cast, .name = own, .inputs = {value}, .input_count = 1, .output = twin, .residual = -1, .repeat_in = 1,
 		.slope = 1.0f};
 	return OQ_OK;
 }
 
-/* The narrow type that some product wants of a value held in another one, or the value's own type. */
-static oq_dtype wanted_type(const oq_graph *graph, int value)
+/* Whether some product wants a value as `dtype` that is held in another type. */
+static bool is_wanted(const oq_graph *graph, int value, oq_dtype dtype)
 {
-	for (int i = 0; i < graph->node_count; i++) {
+	bool wanted = false;
+	for (int i = 0; i < graph->node_count && graph->values[value].dtype != dtype; i++) {
 		const oq_node *node = &graph->nodes[i];
-		if (!node->removed && oq_is_product(node) && node->inputs[0] == value && !can_read(node, true, graph->values[value].dtype))
-			return node->compute == OQ_I8 ? OQ_U8 : OQ_BF16;
+		wanted = wanted || (!node->removed && oq_is_product(node) && node->inputs[0] == value && factor_type(node) == dtype);
 	}
-	return graph->values[value].dtype;
+	return wanted;
 }
 
-static oq_status cast_if_wanted(rewrite *r, int value, oq_error *err)
+static oq_status add_casts(rewrite *r, int value, oq_error *err)
 {
-	oq_dtype wanted = wanted_type(r->graph, value);
-	return wanted != r->graph->values[value].dtype ? add_cast(r, value, wanted, err) : OQ_OK;
+	static const oq_dtype types[] = {OQ_U8, OQ_BF16};
+	for (int i = 0; i < 2; i++)
+		if (is_wanted(r->graph, value, types[i]))
+			OQ_TRY(add_cast(r, value, types[i], err));
+	return OQ_OK;
 }
 
 static oq_status copy_nodes(rewrite *r, oq_error *err)
 {
 	oq_graph *graph = r->graph;
-	OQ_TRY(cast_if_wanted(r, graph->input, err));
+	OQ_TRY(add_casts(r, graph->input, err));
 	for (int i = 0; i < graph->node_count; i++) {
 		r->moved[i] = r->count;
 		r->nodes[r->count++] = graph->nodes[i];
 		if (!graph->nodes[i].removed)
-			OQ_TRY(cast_if_wanted(r, graph->nodes[i].output, err));
+			OQ_TRY(add_casts(r, graph->nodes[i].output, err));
 	}
 	return OQ_OK;
 }
@@ -300,17 +310,17 @@ static oq_status copy_nodes(rewrite *r, oq_error *err)
 static oq_status insert_casts(oq_graph *graph, oq_error *err)
 {
 	int values = graph->value_count;
-	rewrite r = {.graph = graph, .nodes = oq_calloc((size_t)graph->node_count + (size_t)values, sizeof *r.nodes),
-		.moved = oq_calloc((size_t)graph->node_count, sizeof *r.moved), .cast_of = oq_alloc((size_t)values * sizeof *r.cast_of)};
-	oq_value *roomy = oq_calloc((size_t)values * 2, sizeof *roomy);
+	rewrite r = {.graph = graph, .nodes = oq_calloc((size_t)graph->node_count + 2 * (size_t)values, sizeof *r.nodes),
+		.moved = oq_calloc((size_t)graph->node_count, sizeof *r.moved), .cast_of = oq_alloc(2 * (size_t)values * sizeof *r.cast_of)};
+	oq_value *roomy = oq_calloc((size_t)values * 3, sizeof *roomy);
 	oq_status status = r.nodes && r.moved && r.cast_of && roomy ? OQ_OK : oq_fail_memory(err, graph->where, (size_t)values * sizeof *roomy);
 	if (status == OQ_OK) {
 		memcpy(roomy, graph->values, (size_t)values * sizeof *roomy);
 		oq_value *old = graph->values;
 		graph->values = roomy;
 		roomy = old;
-		for (int v = 0; v < values; v++)
-			r.cast_of[v] = -1;
+		for (int i = 0; i < 2 * values; i++)
+			r.cast_of[i] = -1;
 		status = copy_nodes(&r, err);
 	}
 	if (status == OQ_OK) {
@@ -319,7 +329,7 @@ static oq_status insert_casts(oq_graph *graph, oq_error *err)
 			if (node->folded_norm)
 				node->folded_norm = &r.nodes[r.moved[node->folded_norm - graph->nodes]];
 			if (oq_is_product(node) && !node->removed && !can_read(node, true, graph->values[node->inputs[0]].dtype))
-				node->inputs[0] = r.cast_of[node->inputs[0]];
+				node->inputs[0] = r.cast_of[2 * node->inputs[0] + (node->compute == OQ_BF16)];
 		}
 		oq_node *old = graph->nodes;
 		graph->nodes = r.nodes;
@@ -335,17 +345,16 @@ static oq_status insert_casts(oq_graph *graph, oq_error *err)
 
 oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, const oq_nn_quantization *quantization, oq_error *err)
 {
-	oq_dtype narrow = OQ_F32;
-	if (resolution->used == OQ_PRECISION_INT8) {
-		OQ_TRY(choose_int8(graph, quantization, err));
-		narrow = OQ_U8;
-	} else if (resolution->used == OQ_PRECISION_BF16) {
-		choose_bf16(graph);
-		narrow = OQ_BF16;
-	}
-	if (narrow == OQ_F32)
+	if (resolution->used != OQ_PRECISION_INT8 && resolution->used != OQ_PRECISION_BF16)
 		return OQ_OK;
-	for (int v = 0; v < graph->value_count; v++)
-		graph->values[v].dtype = choose_type(graph, v, graph->values[v].scale > 0 || narrow == OQ_BF16 ? narrow : OQ_F32);
+	if (resolution->used == OQ_PRECISION_INT8)
+		OQ_TRY(choose_int8(graph, quantization, err));
+	if (resolution->bf16)
+		choose_bf16(graph);
+	for (int v = 0; v < graph->value_count; v++) {
+		graph->values[v].dtype = graph->values[v].scale > 0 ? choose_type(graph, v, OQ_U8) : OQ_F32;
+		if (graph->values[v].dtype == OQ_F32 && resolution->bf16)
+			graph->values[v].dtype = choose_type(graph, v, OQ_BF16);
+	}
 	return insert_casts(graph, err);
 }
