@@ -191,6 +191,21 @@ typedef struct oq_quantize_options {
  * the errors of its input and weights, what keeping it in float32 would gain. OQ_E_INPUT when no calibration patch can be used. */
 OQ_API oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_error *err);
 
+/* ---- 7. Fidelity --------------------------------------------------------------------------------------------------- */
+
+typedef struct oq_compare_options {
+	const char *reference, *candidate; /* .npy [rows, size] of the same patches */
+	const char *retest;  /* reference embeddings of a second scan of the same rows, or NULL */
+	const char *jitter;  /* reference embeddings of moved seeds, a multiple of the rows, draw after draw, or NULL */
+	const char *labels;  /* CSV with a column y (0 or 1) and perhaps patient, rows in the same order; or NULL */
+	const char *gate;    /* JSON of limits, or NULL */
+	bool strict;         /* the limits for bfloat16 and float16 instead of those for int8 */
+	int threads;         /* 0 = processors granted */
+} oq_compare_options;
+/* May the candidate stand in for the reference? OQ_OK when it may; OQ_E_GATE when a figure is beyond its limit, or too little is known; `json`
+ * (free with oq_string_free; may be NULL) is then filled all the same. docs/fidelity.md has the figures. */
+OQ_API oq_status oq_compare(const oq_compare_options *options, char **json, oq_error *err);
+
 #ifdef __cplusplus
 }
 #endif

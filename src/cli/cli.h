@@ -55,9 +55,12 @@ int oq_cli_flush(void);
 const char *oq_cli_text(const cJSON *object, const char *key);   /* "" when absent */
 double oq_cli_number(const cJSON *object, const char *key);      /* 0 when absent */
 
+/* The result of the fidelity gate for people. */
+void oq_cli_print_gate(const cJSON *report);
+
 /* Set by SIGINT and SIGTERM. */
 extern volatile int oq_cli_signal;
 
-extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_patches, oq_command_embed, oq_command_quantize, oq_command_bench;
+extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_patches, oq_command_embed, oq_command_quantize, oq_command_compare, oq_command_bench;
 
 #endif
