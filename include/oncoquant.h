@@ -152,6 +152,7 @@ typedef struct oq_job {
 	oq_geometry geometry;
 	oq_precision precision;       /* of every package */
 	bool strict_precision;
+	bool allow_uncertified;       /* quantised packages without valid evidence for this class of processor, which are refused otherwise (OQ_E_GATE) */
 	void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL; called from one thread at a time */
 	void *context;
 	const volatile int *cancel;   /* may be NULL; a value other than 0 ends the job, nothing is written */
@@ -205,6 +206,21 @@ typedef struct oq_compare_options {
 /* May the candidate stand in for the reference? OQ_OK when it may; OQ_E_GATE when a figure is beyond its limit, or too little is known; `json`
  * (free with oq_string_free; may be NULL) is then filled all the same. docs/fidelity.md has the figures. */
 OQ_API oq_status oq_compare(const oq_compare_options *options, char **json, oq_error *err);
+
+typedef struct oq_certify_options {
+	const char *reference, *candidate; /* the float32 package, and the quantised one that was made from it */
+	const char *manifest;              /* test seeds; rows that calibration saw are refused */
+	const char *gate;                  /* JSON of limits, or NULL */
+	double jitter_mm;                  /* radius in which seeds are moved as the yardstick; 0 = 3 */
+	int draws;                         /* moved seeds per row; 0 = 2 */
+	int threads;                       /* 0 = processors granted */
+	void (*progress)(void *context, const char *stage, int64_t done, int64_t total); /* may be NULL; from one thread at a time */
+	void *context;
+	const volatile int *cancel;        /* may be NULL */
+} oq_certify_options;
+/* Runs the whole gate on this machine and writes evidence.json and evidence.html into the candidate's folder, whatever the verdict.
+ * Returns as oq_compare does. `json` (free with oq_string_free) is the evidence; may be NULL. */
+OQ_API oq_status oq_certify(const oq_certify_options *options, char **json, oq_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /* Cohorts: every scan is decoded once for all its rows and all packages; rows run in parallel, one lane each; results go to
  * their place in the output as they come. Memory does not grow with the number of rows beyond their entries. */
+#include "evidence.h"
 #include "job.h"
 
 #include "core/mem.h"
@@ -93,6 +94,8 @@ static oq_status open_models(cohort *c)
 		OQ_TRY(c->embedding ? oq_model_open(c->job->packages[i], &options, &c->models[i], c->err)
 			: oq_model_open_preprocessing(c->job->packages[i], &c->models[i], c->err));
 		OQ_TRY(check_ready(c, c->models[i]));
+		if (c->embedding && !c->job->allow_uncertified)
+			OQ_TRY(oq_evidence_check(c->models[i]->package, c->err));
 		if (c->embedding)
 			OQ_TRY(oq_session_open(c->models[i], c->lanes, &c->sessions[i], c->err));
 		size_t patch = oq_model_patch_floats(c->models[i]), result = c->embedding ? oq_nn_model_output_count(c->models[i]->nn) : 0;

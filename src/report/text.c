@@ -1,0 +1,58 @@
+#include "text.h"
+
+#include "core/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool make_room(oq_text *text, size_t more)
+{
+	if (text->failed || text->length + more + 1 <= text->room)
+		return !text->failed;
+	size_t room = (text->length + more + 1) * 2;
+	char *bytes = oq_alloc(room);
+	if (!bytes) {
+		text->failed = true;
+		return false;
+	}
+	if (text->bytes)
+		memcpy(bytes, text->bytes, text->length + 1);
+	oq_free(text->bytes);
+	text->bytes = bytes;
+	text->room = room;
+	return true;
+}
+
+void oq_text_add(oq_text *text, const char *format, ...)
+{
+	va_list args, again;
+	va_start(args, format);
+	va_copy(again, args);
+	int length = vsnprintf(NULL, 0, format, args);
+	if (length >= 0 && make_room(text, (size_t)length))
+		text->length += (size_t)vsnprintf(text->bytes + text->length, (size_t)length + 1, format, again);
+	va_end(again);
+	va_end(args);
+}
+
+void oq_text_escape(oq_text *text, const char *value)
+{
+	for (; value && *value; value++) {
+		const char *entity = *value == '&' ? "&amp;" : *value == '<' ? "&lt;" : *value == '>' ? "&gt;" : *value == '"' ? "&quot;" : NULL;
+		if (entity)
+			oq_text_add(text, "%s", entity);
+		else
+			oq_text_add(text, "%c", *value);
+	}
+}
+
+oq_status oq_text_finish(oq_text *text, char **out, oq_error *err)
+{
+	if (text->failed || !text->bytes) {
+		oq_free(text->bytes);
+		return oq_fail_memory(err, "report", text->length);
+	}
+	*out = text->bytes;
+	return OQ_OK;
+}
