@@ -110,10 +110,13 @@ static interval least_divergence(const oq_observed *value)
 	return (interval){.low = fmaxf(value->low, -limit), .high = fminf(value->high, limit), .observer = "entropy"};
 }
 
+#define LEAST_SHARE 0.8f /* of the observed range: what is clipped is lost in the same direction in every layer, and adds up as rounding does not */
+
 static void try_interval(const oq_observed *value, const double *energy, const interval *range, oq_range *best)
 {
 	oq_range candidate = {.observer = range->observer};
-	codes_of(range, &candidate.scale, &candidate.zero);
+	const interval allowed = {.low = fminf(range->low, value->low * LEAST_SHARE), .high = fmaxf(range->high, value->high * LEAST_SHARE)};
+	codes_of(&allowed, &candidate.scale, &candidate.zero);
 	candidate.error = error_of(value, energy, candidate.scale, candidate.zero);
 	if (!best->observer || candidate.error < best->error)
 		*best = candidate;
@@ -137,7 +140,7 @@ oq_status oq_range_choose(const oq_observed *value, const double *energy, oq_ran
 	oq_free(sorted);
 	range = least_divergence(value);
 	try_interval(value, energy, &range, out);
-	for (int step = 1; step <= 12; step++) {
+	for (int step = 1; step <= 4; step++) {
 		float shrink = 1.0f - 0.05f * (float)step;
 		range = (interval){value->low * shrink, value->high * shrink, "least squares"};
 		try_interval(value, energy, &range, out);

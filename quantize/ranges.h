@@ -13,8 +13,9 @@ typedef struct oq_range {
 
 /* Of all observers' proposals (min-max, percentiles, least squares, least divergence) the one whose codes change the products
  * least: a channel's error counts with the energy of the weights that read it. energy [channels]. */
-/* lost [channels]: mean of the sampled values minus mean of what their codes stand for. */
-void oq_range_lost(const oq_observed *value, const oq_range *range, double *lost);
 oq_status oq_range_choose(const oq_observed *value, const double *energy, oq_range *out, oq_error *err);
+
+/* lost [channels]: mean of the sampled values minus mean of what their codes stand for: small values round to nothing. */
+void oq_range_lost(const oq_observed *value, const oq_range *range, double *lost);
 
 #endif

@@ -10,7 +10,7 @@ typedef struct oq_rounding {
 	float *weights;           /* [out][in][taps]; used up */
 	const double *share;      /* [taps], see oq_nn_model_layer_taps */
 	const oq_observed *input;
-	const double *lost;       /* [in]: mean of the input minus mean of its codes' values: small values round to nothing */
+	const double *lost;       /* [in]: see oq_range_lost */
 	int bits;                 /* 8: codes -127 to 127; 7: -63 to 63 */
 	bool plain;               /* each weight to the nearest code */
 	/* Results: */
