@@ -13,15 +13,24 @@
 #define CHUNK 2048  /* floats of a buffer */
 #define PIECE 16384 /* elements that a thread takes at a time */
 
-const oq_convert_kernels *oq_convert_best(void)
+const oq_convert_kernels *oq_convert_for(oq_isa isa)
 {
 #ifdef OQ_KERNEL_X86
-	const oq_simple_kernels *best = oq_simple_best();
-	if (best == &oq_simple_avx512)
+	if (isa == OQ_ISA_AVX512)
 		return &oq_convert_avx512;
-	if (best == &oq_simple_avx2)
+	if (isa == OQ_ISA_AVX2)
 		return &oq_convert_avx2;
 #endif
+	(void)isa;
+	return &oq_convert_plain;
+}
+
+const oq_convert_kernels *oq_convert_best(void)
+{
+	const oq_simple_kernels *best = oq_simple_best();
+	for (oq_isa isa = OQ_ISA_AVX512; isa > OQ_ISA_PLAIN; isa--)
+		if (best == oq_simple_for(isa))
+			return oq_convert_for(isa);
 	return &oq_convert_plain;
 }
 

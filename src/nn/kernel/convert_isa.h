@@ -2,6 +2,8 @@
 #ifndef OQ_NN_KERNEL_CONVERT_ISA_H
 #define OQ_NN_KERNEL_CONVERT_ISA_H
 
+#include "core/cpu.h"
+
 #include <stdint.h>
 
 typedef struct oq_convert_kernels {
@@ -16,6 +18,7 @@ extern const oq_convert_kernels oq_convert_plain;
 #ifdef OQ_KERNEL_X86
 extern const oq_convert_kernels oq_convert_avx2, oq_convert_avx512;
 #endif
+const oq_convert_kernels *oq_convert_for(oq_isa isa);
 /* The best that this processor runs: the bits are the same. */
 const oq_convert_kernels *oq_convert_best(void);
 
