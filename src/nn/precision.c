@@ -66,9 +66,9 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	out->used = out->asked;
 	bool given = options && options->quantization;
 	if (out->asked == OQ_PRECISION_INT8 && own != OQ_PRECISION_INT8 && !given)
-		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a %s package; int8 needs one made by `oncoquant quantize`", oq_package_path(package), names[own]);
+		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a package for %s; int8 needs one made by `oncoquant quantize`", oq_package_path(package), names[own]);
 	if (out->asked != own && own != OQ_PRECISION_F32)
-		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a %s package; %s needs the package it was made from", oq_package_path(package), names[own],
+		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a package for %s; %s needs the package it was made from", oq_package_path(package), names[own],
 			names[out->asked]);
 	if (out->asked == OQ_PRECISION_INT8)
 		return need_int8(package, cpu, given ? options->quantization->weight_bits : weight_bits, err);

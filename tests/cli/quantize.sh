@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Low precision as its users meet it: quantise, compare, certify, embed; what is refused, and that bits depend on nothing but the patch.
+# usage: quantize.sh ONCOQUANT TEST_DATA WORK
+set -u
+oq=$1 data=$2 work=$3
+failures=0 checks=0
+rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
+
+fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
+expect() {
+	local code=$1 word=$2 got
+	shift 2
+	checks=$((checks + 1))
+	"$@" >out.txt 2>err.txt
+	got=$?
+	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
+	if [ -n "$word" ]; then
+		[ "$(wc -l <err.txt)" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
+	fi
+}
+says() {
+	checks=$((checks + 1))
+	grep -qF -- "$2" "$1" || fail "$1 does not say $2"
+}
+same() {
+	checks=$((checks + 1))
+	cmp -s "$1" "$2" || fail "$1 and $2 differ"
+}
+kilobytes() { du -sk "$1" | cut -f1; }
+
+ct=$data/ct
+{
+	echo image_path,coordX,coordY,coordZ
+	for z in 230 250 270 290; do echo "$ct/example_ct.nii.gz,3.7,-158.2,$z"; done
+} >calibration.csv
+{
+	echo image_path,patient,coordX,coordY,coordZ
+	for z in 600 612 624 636 648 660; do echo "$ct/aorta_ct.nii.gz,p$z,16.25,-168.1,$z"; done
+} >test.csv
+expect 0 "" "$oq" convert --model models-genesis --synthetic 1 -o f32.oq
+expect 0 "" "$oq" embed f32.oq test.csv -o f32.npy
+expect 0 "" "$oq" patches f32.oq calibration.csv -o calibration_patches.npy
+expect 0 "" "$oq" patches f32.oq test.csv -o test_patches.npy
+
+# 16 bits: half the size, and close.
+for precision in bf16 f16; do
+	expect 0 "" "$oq" quantize f32.oq --precision $precision -o $precision.oq
+	checks=$((checks + 1))
+	[ $(($(kilobytes $precision.oq) * 100)) -le $(($(kilobytes f32.oq) * 52)) ] || fail "$precision.oq is more than 0.52 of f32.oq"
+	expect 6 "is quantised, and has no readable evidence" "$oq" embed $precision.oq test.csv -o refused.npy
+	expect 0 "" "$oq" embed $precision.oq test.csv -o $precision.npy --allow-uncertified
+	says $precision.json "\"precision_asked\":	\"$precision\""
+	"$oq" compare f32.npy $precision.npy --json >compare.json 2>err.txt
+	says compare.json '"verdict"'
+	expect 2 "needs the package it was made from" "$oq" embed $precision.oq test.csv -o refused.npy --precision f32 --allow-uncertified
+done
+expect 8 "asked for strictly" "$oq" embed f32.oq test.csv -o refused.npy --precision f16 --strict-precision
+expect 2 "int8 needs one made by" "$oq" embed f32.oq test.csv -o refused.npy --precision int8
+
+# 8 bits. Where there is no 8-bit dot product the program says so, and 7-bit weights run.
+bits=8
+"$oq" quantize f32.oq --calibrate calibration.csv -o int8.oq >out.txt 2>err.txt
+if [ $? = 8 ]; then
+	says err.txt "VNNI"
+	bits=7
+	expect 0 "" "$oq" quantize f32.oq --calibrate calibration.csv --weight-bits 7 -o int8.oq
+fi
+[ ! -e int8.oq.calibration.npy ] || fail "the calibration patches were left behind"
+checks=$((checks + 1))
+[ $(($(kilobytes int8.oq) * 100)) -le $(($(kilobytes f32.oq) * 27)) ] || fail "int8.oq is more than 0.27 of f32.oq"
+# The same input gives the same bytes, through patches, with any number of threads.
+expect 0 "" "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --weight-bits $bits --threads 1 -o again.oq
+same int8.oq/weights.safetensors again.oq/weights.safetensors
+same int8.oq/model.json again.oq/model.json
+expect 0 "" "$oq" embed int8.oq test.csv -o int8.npy --allow-uncertified --threads 1
+for threads in 2 3 7; do
+	expect 0 "" "$oq" embed int8.oq --patches test_patches.npy -o t$threads.npy --allow-uncertified --threads $threads
+	same int8.npy t$threads.npy
+done
+says int8.json '"precision_used":	"int8"'
+expect 2 "is a package for int8" "$oq" embed int8.oq test.csv -o refused.npy --precision f32 --allow-uncertified
+"$oq" compare f32.npy int8.npy --json >compare.json 2>err.txt
+checks=$((checks + 1))
+python3 - <<'PYTHON' 2>/dev/null || { [ $? = 1 ] && fail "int8 is further from f32 than 8 bits explain"; }
+import json, sys
+try:
+    found = json.load(open("compare.json"))["patches"]["relative_error_max"]
+except ImportError:
+    sys.exit(2)
+sys.exit(0 if 0 < found < 0.1 else 1)
+PYTHON
+expect 4 "E_OPEN" "$oq" quantize f32.oq --calibrate-patches none.npy -o x.oq
+expect 2 "either --calibrate or" "$oq" quantize f32.oq -o x.oq
+expect 2 "needs the package it was made from" "$oq" quantize int8.oq --calibrate calibration.csv -o x.oq --precision bf16
+[ ! -e x.oq ] || fail "a refused quantisation left x.oq"
+
+# Evidence: refused on calibration data and on another package; with few patches nobody can tell; with other limits it passes.
+expect 4 "used for calibration" "$oq" certify f32.oq int8.oq calibration.csv
+expect 0 "" "$oq" convert --model models-genesis --synthetic 2 -o other.oq
+expect 2 "was not made from" "$oq" certify other.oq int8.oq test.csv
+"$oq" certify f32.oq int8.oq test.csv >out.txt 2>err.txt
+says int8.oq/evidence.json '"cpu_class"'
+says int8.oq/evidence.html '<!doctype html>'
+expect 6 "does not say PASS" "$oq" embed int8.oq test.csv -o refused.npy
+cat >gate.json <<EOF
+{"patches": 1, "centred_cosine_min": -1, "centred_cosine_p1": -1, "centred_cosine_median": -1, "noise_ratio": 1e9, "bias_max": 1e9,
+ "ccc_median": -1, "ccc_min": -1, "slope": 1e9, "recall10": 0, "recall10_p5": 0}
+EOF
+"$oq" certify f32.oq int8.oq test.csv --gate gate.json >out.txt 2>err.txt
+if grep -q '"verdict":	"PASS"' int8.oq/evidence.json; then
+	expect 0 "" "$oq" embed int8.oq test.csv -o int8_certified.npy
+	same int8_certified.npy int8.npy
+else
+	says int8.oq/evidence.json F7_ # phantoms have no limits of the user's
+fi
+echo '{"centred": 1}' >bad_gate.json
+expect 2 "is no limit of the gate" "$oq" compare f32.npy int8.npy --gate bad_gate.json
+expect 4 "E_SHAPE" "$oq" compare f32.npy test_patches.npy
+
+echo "$checks checks, $failures failures"
+[ $failures = 0 ]
