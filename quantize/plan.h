@@ -23,6 +23,15 @@ static inline bool oq_plan_changes(const oq_plan_layer *layer)
 	return !layer->kept || layer->divide || layer->multiply;
 }
 
+/* One plan of the search: how much slower than with every layer in 8 bits, and how far from float. */
+typedef struct oq_trade {
+	double speed_share;  /* of the speed given up */
+	int kept;            /* layers */
+	double error;        /* squared, relative, of the embedding */
+} oq_trade;
+
+#define OQ_TRADES 7
+
 typedef struct oq_plan {
 	const oq_quantize_request *request;
 	oq_package *package;
@@ -33,6 +42,8 @@ typedef struct oq_plan {
 	oq_range *ranges;
 	float **factors;         /* [value][channels]: what the value's channels are divided by, or NULL */
 	int value_count;
+	oq_trade trades[OQ_TRADES]; /* what other shares would give, least first */
+	int trade_count;
 	double error, error_fast; /* squared, relative, of the embedding on calibration inputs: the plan's, and with no layer kept */
 } oq_plan;
 

@@ -207,6 +207,12 @@ bool oq_plan_describe(const oq_plan *plan, oq_json *out)
 		&& oq_json_add_number(out, "rms_error", sqrt(plan->error)) && oq_json_add_number(out, "rms_error_all_int8", sqrt(plan->error_fast));
 	if (good && plan->request->described)
 		good = oq_json_add(out, "calibration", oq_json_copy(plan->request->described));
+	oq_json *trades = good && plan->trade_count ? oq_json_add_array(out, "trades") : NULL;
+	for (int i = 0; i < plan->trade_count && good; i++) {
+		oq_json *trade = oq_json_add_object(trades, NULL);
+		good = oq_json_add_number(trade, "keep_share", plan->trades[i].speed_share) && oq_json_add_int(trade, "layers_kept", plan->trades[i].kept)
+			&& oq_json_add_number(trade, "rms_error", sqrt(plan->trades[i].error));
+	}
 	oq_json *values = good ? oq_json_add_object(out, "values") : NULL;
 	for (int i = 0; i < plan->value_count && values && good; i++) {
 		oq_json *pair = oq_json_add_array(values, plan->values[i].value);

@@ -170,31 +170,48 @@ static oq_status measure_gains(search *s, rank *ranks, oq_error *err)
 	return OQ_OK;
 }
 
-static oq_status keep_layers(search *s, oq_error *err)
+/* Layers in the order of their ranks, until the share of speed is used up; returns how many. */
+static int choose_kept(oq_plan *plan, const rank *ranks, double share)
 {
-	oq_plan *plan = s->plan;
-	rank *ranks = oq_alloc((size_t)plan->layer_count * sizeof *ranks);
-	if (!ranks)
-		return oq_fail_memory(err, plan->request->package, 0);
-	oq_status status = measure_gains(s, ranks, err);
 	double total = 0, used = 0;
+	int kept = 0;
 	for (int i = 0; i < oq_nn_model_layers(plan->model); i++) {
 		oq_nn_layer layer;
 		oq_nn_model_layer(plan->model, i, &layer);
 		total += layer.gflop * (layer.quantizable ? 1 : STEM_COST);
 	}
 	/* A plan with `used` more time has 1/(1+used/total) of the speed. */
-	double budget = total * (1 / (1 - plan->request->speed_share) - 1);
-	for (int i = 0; i < plan->layer_count && status == OQ_OK; i++) {
+	double budget = total * (1 / (1 - share) - 1);
+	for (int i = 0; i < plan->layer_count; i++) {
 		oq_plan_layer *layer = &plan->layers[ranks[i].layer];
 		double cost = layer->info.gflop * (KEPT_COST - 1);
-		if (!(layer->gain > 0) || used + cost > budget)
-			continue;
-		layer->kept = true;
-		used += cost;
+		layer->kept = layer->gain > 0 && used + cost <= budget;
+		used += layer->kept ? cost : 0;
+		kept += layer->kept;
+	}
+	return kept;
+}
+
+/* What a user may choose from: the error at several shares of speed, beside the one that was asked for. */
+static oq_status keep_layers(search *s, oq_error *err)
+{
+	static const double shares[OQ_TRADES] = {0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.48};
+	oq_plan *plan = s->plan;
+	rank *ranks = oq_alloc((size_t)plan->layer_count * sizeof *ranks);
+	if (!ranks)
+		return oq_fail_memory(err, plan->request->package, 0);
+	oq_status status = measure_gains(s, ranks, err);
+	for (int i = 0; i < OQ_TRADES && status == OQ_OK; i++) {
+		oq_trade *trade = &plan->trades[plan->trade_count++];
+		*trade = (oq_trade){.speed_share = shares[i], .kept = choose_kept(plan, ranks, shares[i])};
+		status = try_plan(s, -1, &trade->error, err);
+	}
+	if (status == OQ_OK) {
+		choose_kept(plan, ranks, plan->request->speed_share);
+		status = try_plan(s, -1, &plan->error, err);
 	}
 	oq_free(ranks);
-	return status == OQ_OK ? try_plan(s, -1, &plan->error, err) : status;
+	return status;
 }
 
 oq_status oq_plan_search(oq_plan *plan, oq_error *err)

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define AUTO 3 /* index among the precisions */
+
 static void show_progress(void *context, const char *stage, int64_t done, int64_t total)
 {
 	(void)context;
@@ -21,6 +23,10 @@ static void print_kept(const cJSON *report)
 		oq_cli_number(report, "rms_error"));
 	if (kept)
 		printf("  with all layers in 8 bits it would be %.4f\n", oq_cli_number(report, "rms_error_all_int8"));
+	const cJSON *trade;
+	cJSON_ArrayForEach(trade, cJSON_GetObjectItemCaseSensitive(report, "trades"))
+		printf("  giving up %4.0f %% of the speed keeps %3.0f layers: error %.4f\n", 100 * oq_cli_number(trade, "keep_share"),
+			oq_cli_number(trade, "layers_kept"), oq_cli_number(trade, "rms_error"));
 	cJSON_ArrayForEach(layer, layers)
 		if (!strcmp(oq_cli_text(layer, "precision"), "float"))
 			printf("    %-32s %.3f GFLOP\n", layer->string, oq_cli_number(layer, "gflop"));
@@ -28,15 +34,16 @@ static void print_kept(const cJSON *report)
 
 static int run(int argc, char **argv)
 {
-	static const char *const precisions[] = {"int8", "bf16", "f16", NULL};
-	static const oq_precision meant[] = {OQ_PRECISION_INT8, OQ_PRECISION_BF16, OQ_PRECISION_F16};
+	static const char *const precisions[] = {"int8", "bf16", "f16", "auto", NULL}, *const targets[] = {"speed", "fidelity", NULL};
+	static const oq_precision meant[] = {OQ_PRECISION_INT8, OQ_PRECISION_BF16, OQ_PRECISION_F16, OQ_PRECISION_INT8};
 	oq_common common = {0};
 	oq_quantize_options job = {.cancel = &oq_cli_signal};
 	int64_t threads = 0, bits = 8;
 	double share = 0;
-	int precision = 0, count;
+	int precision = 0, target = 0, count;
 	const oq_option options[] = {
-		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = precisions, .value_name = "int8|bf16|f16", .help = "default: int8"},
+		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = precisions, .value_name = "int8|bf16|f16|auto", .help = "default: int8; auto: int8 and float by layer, see --target"},
+		{.name = "--target", .kind = OQ_OPTION_CHOICE, .target = &target, .choices = targets, .value_name = "speed|fidelity", .help = "auto: give up 10 % of the speed (default), or 45 %"},
 		{.name = "--calibrate", .kind = OQ_OPTION_TEXT, .target = &job.manifest, .value_name = "FILE.csv", .help = "int8: manifest of calibration seeds, 16 to 500"},
 		{.name = "--calibrate-patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "int8: ready calibration patches [N,1,D,H,W] instead"},
 		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 1, .help = "int8: part of the speed that layers kept in float may cost, 0 to 0.9 (0: none)"},
@@ -56,7 +63,7 @@ static int run(int argc, char **argv)
 		return oq_cli_usage("quantize: int8 needs either --calibrate or --calibrate-patches");
 	if (!(share >= 0 && share <= 0.9))
 		return oq_cli_usage("quantize: --keep-share is %g, expected 0 to 0.9", share);
-	job.speed_share = share;
+	job.speed_share = precision == AUTO && share == 0 ? (target ? 0.45 : 0.1) : share;
 	job.weight_bits = (int)bits;
 	job.threads = (int)threads;
 	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
