@@ -1,228 +1,234 @@
-/* All of it on Gram matrices of the rows, so that the number of dimensions hardly matters. */
+/* CKA, Procrustes and common neighbours, in coordinates: with more dimensions than rows a set is first turned into a triangle of as many
+ * dimensions as rows (the same Gram matrix), so that everything costs rows times the smaller of rows and dimensions squared. */
 #include "eval/similarity.h"
 
 #include "core/mem.h"
-#include "eigen.h"
 #include "eval/fidelity.h"
+#include "eval/rows.h"
+#include "rsa.h"
+#include "singular.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* gram[i][j] = sum over d of (x_i - mean)(x_j - mean) */
-static oq_status centred_gram(const oq_matrix *x, int threads, double *gram, oq_error *err)
+#define NEIGHBOURS 10
+#define BLOCK 64 /* rows at a time: two blocks of 2048 dimensions stay in the second level cache */
+
+struct oq_similarity_side {
+	oq_matrix source;
+	int64_t width;    /* dimensions that are computed with: the smaller of rows and columns */
+	double *mean;     /* [columns] */
+	double *factor;   /* [width][width], upper: row r of the set is column r; NULL when the source is used itself */
+	double *square;   /* [rows] |xc_r|^2 */
+	double *ranks;    /* [pairs] of distances */
+	int32_t *nearest; /* [rows][10], or NULL */
+	double total;     /* |Xc|^2 */
+	double self;      /* |Xc'Xc|^2 */
+};
+
+/* Rows first..first+count, centred: out [count][width] */
+static void read_block(const oq_similarity_side *s, int64_t first, int64_t count, double *out)
 {
-	int64_t n = x->rows, d = x->columns;
-	double *centred = oq_alloc((size_t)(n * d) * sizeof *centred);
-	if (!centred)
-		return oq_fail_memory(err, "similarity", (size_t)(n * d) * sizeof *centred);
-	for (int64_t c = 0; c < d; c++) {
-		double mean = 0;
-		for (int64_t r = 0; r < n; r++)
-			mean += (double)oq_matrix_row(x, r)[c];
-		mean /= (double)n;
-		for (int64_t r = 0; r < n; r++)
-			centred[r * d + c] = (double)oq_matrix_row(x, r)[c] - mean;
+	for (int64_t r = 0; r < count; r++) {
+		double *to = out + r * s->width;
+		const float *from = oq_matrix_row(&s->source, first + r);
+		for (int64_t c = 0; c < s->width; c++)
+			to[c] = s->factor ? s->factor[c * s->width + first + r] : (double)from[c] - s->mean[c];
 	}
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-	for (int64_t i = 0; i < n; i++)
-		for (int64_t j = 0; j <= i; j++) {
-			double sums[4] = {0};
-			for (int64_t c = 0; c < d; c++)
-				sums[c & 3] += centred[i * d + c] * centred[j * d + c];
-			gram[i * n + j] = gram[j * n + i] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+/* cross [wx][wy] += x' y of a block of rows. A thread owns rows of `cross`: each sum runs over the rows in their order. */
+static void add_block(const double *x, int64_t wx, const double *y, int64_t wy, int64_t count, double *cross, int threads)
+{
+#pragma omp parallel for num_threads(threads) schedule(static)
+	for (int64_t i = 0; i < wx; i++) {
+		double *to = cross + i * wy;
+		int64_t r = 0;
+		for (; r + 4 <= count; r += 4) {
+			const double a = x[r * wx + i], b = x[(r + 1) * wx + i], c = x[(r + 2) * wx + i], d = x[(r + 3) * wx + i];
+			const double *p = y + r * wy, *q = p + wy, *s = q + wy, *t = s + wy;
+			for (int64_t j = 0; j < wy; j++)
+				to[j] += (a * p[j] + b * q[j]) + (c * s[j] + d * t[j]);
 		}
-	oq_free(centred);
+		for (; r < count; r++)
+			for (int64_t j = 0; j < wy; j++)
+				to[j] += x[r * wx + i] * y[r * wy + j];
+	}
+}
+
+/* Xc'Yc, [wx][wy]; free with oq_free. */
+static oq_status multiply(const oq_similarity_side *x, const oq_similarity_side *y, int threads, double **cross, oq_error *err)
+{
+	int64_t wx = x->width, wy = y->width, rows = x->source.rows;
+	double *out = oq_calloc((size_t)wx * (size_t)wy, sizeof *out), *room = oq_alloc((size_t)(BLOCK * (wx + wy)) * sizeof *room);
+	if (!out || !room) {
+		oq_free(out);
+		oq_free(room);
+		return oq_fail_memory(err, "similarity", (size_t)wx * (size_t)wy * sizeof *out);
+	}
+	for (int64_t r = 0; r < rows; r += BLOCK) {
+		int64_t count = r + BLOCK < rows ? BLOCK : rows - r;
+		read_block(x, r, count, room);
+		read_block(y, r, count, room + BLOCK * wx);
+		add_block(room, wx, room + BLOCK * wx, wy, count, out, threads);
+	}
+	oq_free(room);
+	*cross = out;
 	return OQ_OK;
 }
 
-static double inner(const double *a, const double *b, int64_t count)
+static double sum_of_squares(const double *a, int64_t count)
 {
-	double sum = 0;
+	double sums[4] = {0};
 	for (int64_t i = 0; i < count; i++)
-		sum += a[i] * b[i];
-	return sum;
+		sums[i & 3] += a[i] * a[i];
+	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-/* Unbiased HSIC of two Gram matrices, their diagonals taken as zero. */
-static double unbiased_hsic(const double *k, const double *l, int64_t n)
+static oq_status make_factor(oq_similarity_side *s, int threads, oq_error *err)
 {
-	double trace = 0, sum_k = 0, sum_l = 0, cross = 0, m = (double)n;
-	for (int64_t i = 0; i < n; i++) {
-		double row_k = 0, row_l = 0;
-		for (int64_t j = 0; j < n; j++)
-			if (j != i) {
-				trace += k[i * n + j] * l[i * n + j];
-				row_k += k[i * n + j];
-				row_l += l[i * n + j];
-			}
-		sum_k += row_k;
-		sum_l += row_l;
-		cross += row_k * row_l;
+	int64_t n = s->source.rows, d = s->source.columns;
+	double *a = oq_alloc((size_t)n * (size_t)d * sizeof *a); /* [d][n] */
+	if (!a)
+		return oq_fail_memory(err, "similarity", (size_t)n * (size_t)d * sizeof *a);
+	for (int64_t r = 0; r < n; r++)
+		for (int64_t c = 0; c < d; c++)
+			a[c * n + r] = (double)oq_matrix_row(&s->source, r)[c] - s->mean[c];
+	s->factor = a;
+	return oq_triangle(a, d, n, threads, err);
+}
+
+static oq_status measure_squares(oq_similarity_side *s, int threads, oq_error *err)
+{
+	double *room = oq_alloc((size_t)s->width * sizeof *room), *cross = NULL;
+	oq_status status = room ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)s->width * sizeof *room);
+	for (int64_t r = 0; r < s->source.rows && status == OQ_OK; r++) {
+		read_block(s, r, 1, room);
+		s->square[r] = sum_of_squares(room, s->width);
+		s->total += s->square[r];
 	}
-	return (trace + sum_k * sum_l / ((m - 1) * (m - 2)) - 2 / (m - 2) * cross) / (m * (m - 3));
-}
-
-/* Condensed cosine distances. */
-static void distances(const oq_matrix *x, double *out)
-{
-	int64_t at = 0;
-	for (int64_t i = 0; i < x->rows; i++)
-		for (int64_t j = i + 1; j < x->rows; j++) {
-			double ab = 0, aa = 0, bb = 0;
-			for (int64_t c = 0; c < x->columns; c++) {
-				double a = (double)oq_matrix_row(x, i)[c], b = (double)oq_matrix_row(x, j)[c];
-				ab += a * b;
-				aa += a * a;
-				bb += b * b;
-			}
-			out[at++] = 1 - ab / sqrt(aa * bb);
-		}
-}
-
-typedef struct ranked {
-	double value;
-	int64_t index;
-} ranked;
-
-static int ascending(const void *a, const void *b)
-{
-	double x = ((const ranked *)a)->value, y = ((const ranked *)b)->value;
-	return (x > y) - (x < y);
-}
-
-/* Values to their ranks, ties to the mean rank. */
-static void rank(double *values, int64_t count, ranked *room)
-{
-	for (int64_t i = 0; i < count; i++)
-		room[i] = (ranked){values[i], i};
-	qsort(room, (size_t)count, sizeof *room, ascending);
-	for (int64_t first = 0; first < count;) {
-		int64_t last = first + 1;
-		while (last < count && !(room[last].value > room[first].value))
-			last++;
-		for (int64_t i = first; i < last; i++)
-			values[room[i].index] = 0.5 * (double)(first + last + 1);
-		first = last;
-	}
-}
-
-static double correlation(const double *a, const double *b, int64_t count)
-{
-	double ma = 0, mb = 0, aa = 0, bb = 0, ab = 0;
-	for (int64_t i = 0; i < count; i++) {
-		ma += a[i] / (double)count;
-		mb += b[i] / (double)count;
-	}
-	for (int64_t i = 0; i < count; i++) {
-		aa += (a[i] - ma) * (a[i] - ma);
-		bb += (b[i] - mb) * (b[i] - mb);
-		ab += (a[i] - ma) * (b[i] - mb);
-	}
-	return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : NAN;
-}
-
-static oq_status measure_rsa(const oq_matrix *x, const oq_matrix *y, oq_similarity *out, oq_error *err)
-{
-	int64_t pairs = x->rows * (x->rows - 1) / 2;
-	double *a = oq_alloc((size_t)(2 * pairs) * sizeof *a);
-	ranked *room = oq_alloc((size_t)pairs * sizeof *room);
-	oq_status status = a && room ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)pairs * sizeof *room);
-	if (status == OQ_OK) {
-		distances(x, a);
-		distances(y, a + pairs);
-		rank(a, pairs, room);
-		rank(a + pairs, pairs, room);
-		out->rsa_spearman = correlation(a, a + pairs, pairs);
-	}
-	oq_free(a);
+	if (status == OQ_OK)
+		status = multiply(s, s, threads, &cross, err);
+	if (status == OQ_OK)
+		s->self = sum_of_squares(cross, s->width * s->width);
+	oq_free(cross);
 	oq_free(room);
 	return status;
 }
 
-/* The singular values of Xc'Yc are the roots of the eigenvalues of Kx Ky, which are those of R Ky R with R the root of Kx. room [2][n][n] */
-static oq_status nuclear_norm(const double *kx, const double *ky, int64_t n, double *room, double *norm, oq_error *err)
+static oq_status prepare(oq_similarity_side *s, int threads, oq_error *err)
 {
-	double *root = room, *product = room + n * n, *values = oq_alloc((size_t)n * sizeof *values);
-	if (!values)
-		return oq_fail_memory(err, "similarity", (size_t)n * sizeof *values);
-	memcpy(product, kx, (size_t)(n * n) * sizeof *product);
-	oq_status status = oq_eigen_symmetric(n, product, values, err); /* columns of product: vectors */
-	if (status == OQ_OK) {
-		memset(root, 0, (size_t)(n * n) * sizeof *root);
-		/* B = V sqrt(S): Kx = B B', and B' Ky B has the same eigenvalues. */
-		for (int64_t i = 0; i < n; i++)
-			for (int64_t j = 0; j < n; j++)
-				product[i * n + j] *= values[j] > 0 ? sqrt(values[j]) : 0;
-		double *half = oq_alloc((size_t)(n * n) * sizeof *half);
-		if (half) {
-			memset(half, 0, (size_t)(n * n) * sizeof *half);
-			for (int64_t i = 0; i < n; i++)
-				for (int64_t k = 0; k < n; k++)
-					for (int64_t j = 0; j < n; j++)
-						half[i * n + j] += ky[i * n + k] * product[k * n + j];
-			for (int64_t k = 0; k < n; k++)
-				for (int64_t i = 0; i < n; i++)
-					for (int64_t j = 0; j < n; j++)
-						root[i * n + j] += product[k * n + i] * half[k * n + j];
-			oq_free(half);
-			status = oq_eigen_symmetric(n, root, values, err);
-		} else {
-			status = oq_fail_memory(err, "similarity", (size_t)(n * n) * sizeof *half);
-		}
-	}
-	*norm = 0;
-	for (int64_t i = 0; i < n && status == OQ_OK; i++)
-		*norm += values[i] > 0 ? sqrt(values[i]) : 0;
-	oq_free(values);
+	int64_t n = s->source.rows, d = s->source.columns;
+	s->mean = oq_alloc((size_t)d * sizeof *s->mean);
+	s->square = oq_alloc((size_t)n * sizeof *s->square);
+	if (!s->mean || !s->square)
+		return oq_fail_memory(err, "similarity", (size_t)(n + d) * sizeof *s->mean);
+	oq_rows_mean(&s->source, s->mean);
+	s->width = n < d ? n : d;
+	if (n < d)
+		OQ_TRY(make_factor(s, threads, err));
+	OQ_TRY(measure_squares(s, threads, err));
+	OQ_TRY(oq_rsa_ranks(&s->source, threads, &s->ranks, err));
+	if (n <= NEIGHBOURS)
+		return OQ_OK;
+	s->nearest = oq_alloc((size_t)n * NEIGHBOURS * sizeof *s->nearest);
+	if (!s->nearest)
+		return oq_fail_memory(err, "similarity", (size_t)n * NEIGHBOURS * sizeof *s->nearest);
+	return oq_nearest(&s->source, &s->source, NEIGHBOURS, threads, s->nearest, err);
+}
+
+oq_status oq_similarity_open(const oq_matrix *x, int threads, oq_similarity_side **out, oq_error *err)
+{
+	*out = NULL;
+	if (x->rows < 4)
+		return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "similarity: %lld rows, expected at least 4", (long long)x->rows);
+	oq_similarity_side *side = oq_calloc(1, sizeof *side);
+	if (!side)
+		return oq_fail_memory(err, "similarity", sizeof *side);
+	side->source = *x;
+	oq_status status = prepare(side, threads, err);
+	if (status == OQ_OK)
+		*out = side;
+	else
+		oq_similarity_close(side);
 	return status;
 }
 
-static oq_status measure_knn(const oq_matrix *x, const oq_matrix *y, int threads, oq_similarity *out, oq_error *err)
+void oq_similarity_close(oq_similarity_side *side)
 {
-	out->mutual_knn10 = NAN;
-	if (x->rows < 11)
-		return OQ_OK;
-	int32_t *a = oq_alloc((size_t)(x->rows * 20) * sizeof *a), *b = a + x->rows * 10;
-	oq_status status = a ? oq_nearest(x, x, 10, threads, a, err) : oq_fail_memory(err, "similarity", (size_t)(x->rows * 20) * sizeof *a);
-	if (status == OQ_OK)
-		status = oq_nearest(y, y, 10, threads, b, err);
-	int64_t common = 0;
-	for (int64_t r = 0; r < x->rows && status == OQ_OK; r++)
-		for (int i = 0; i < 10; i++)
-			for (int j = 0; j < 10; j++)
-				common += a[r * 10 + i] == b[r * 10 + j];
-	out->mutual_knn10 = (double)common / (double)(x->rows * 10);
-	oq_free(a);
+	if (!side)
+		return;
+	oq_free(side->mean);
+	oq_free(side->factor);
+	oq_free(side->square);
+	oq_free(side->ranks);
+	oq_free(side->nearest);
+	oq_free(side);
+}
+
+/* Unbiased HSIC from |Xc'Yc|^2: without its diagonal a centred Gram matrix has row sums of minus that diagonal. */
+static double unbiased_hsic(double cross, const oq_similarity_side *x, const oq_similarity_side *y)
+{
+	double diagonal = 0, n = (double)x->source.rows;
+	for (int64_t r = 0; r < x->source.rows; r++)
+		diagonal += x->square[r] * y->square[r];
+	return (cross - diagonal + x->total * y->total / ((n - 1) * (n - 2)) - 2 / (n - 2) * diagonal) / (n * (n - 3));
+}
+
+static double ratio(double value, double a, double b)
+{
+	return a > 0 && b > 0 ? value / sqrt(a) / sqrt(b) : NAN;
+}
+
+static double common_neighbours(const oq_similarity_side *x, const oq_similarity_side *y)
+{
+	int64_t common = 0, rows = x->source.rows;
+	if (!x->nearest || !y->nearest)
+		return NAN;
+	for (int64_t r = 0; r < rows; r++)
+		for (int i = 0; i < NEIGHBOURS; i++)
+			for (int j = 0; j < NEIGHBOURS; j++)
+				common += x->nearest[r * NEIGHBOURS + i] == y->nearest[r * NEIGHBOURS + j];
+	return (double)common / (double)(rows * NEIGHBOURS);
+}
+
+oq_status oq_similarity_pair(const oq_similarity_side *x, const oq_similarity_side *y, int threads, oq_similarity *out, oq_error *err)
+{
+	*out = (oq_similarity){0};
+	if (y->source.rows != x->source.rows)
+		return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "similarity: %lld and %lld rows, expected the same patches", (long long)x->source.rows,
+			(long long)y->source.rows);
+	if (x->width < y->width) { /* the cross product must not be wider than it is high */
+		const oq_similarity_side *wider = y;
+		y = x;
+		x = wider;
+	}
+	double *cross = NULL, nuclear = 0;
+	OQ_TRY(multiply(x, y, threads, &cross, err));
+	double square = sum_of_squares(cross, x->width * y->width);
+	out->linear_cka = ratio(square, x->self, y->self);
+	out->debiased_cka = ratio(unbiased_hsic(square, x, y), unbiased_hsic(x->self, x, x), unbiased_hsic(y->self, y, y));
+	oq_status status = oq_nuclear_norm(cross, x->width, y->width, threads, &nuclear, err);
+	double share = fmin(ratio(nuclear, x->total, y->total), 1);
+	if (!(x->total > 0 && y->total > 0))
+		share = NAN; /* fmin would turn it into 1 */
+	out->procrustes_angle = acos(share);
+	out->procrustes_disparity = 1 - share * share;
+	out->rsa_spearman = oq_correlation(x->ranks, y->ranks, oq_rsa_pairs(x->source.rows));
+	out->mutual_knn10 = common_neighbours(x, y);
+	oq_free(cross);
 	return status;
 }
 
 oq_status oq_similarity_measure(const oq_matrix *x, const oq_matrix *y, int threads, oq_similarity *out, oq_error *err)
 {
-	int64_t n = x->rows;
-	*out = (oq_similarity){0};
-	if (y->rows != n || n < 4)
-		return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "similarity: %lld and %lld rows, expected the same patches, at least 4", (long long)n, (long long)y->rows);
-	double *kx = oq_alloc((size_t)(4 * n * n) * sizeof *kx), *ky = kx + n * n, *room = ky + n * n, nuclear = 0;
-	oq_status status = kx ? centred_gram(x, threads, kx, err) : oq_fail_memory(err, "similarity", (size_t)(4 * n * n) * sizeof *kx);
+	oq_similarity_side *a = NULL, *b = NULL;
+	oq_status status = oq_similarity_open(x, threads, &a, err);
 	if (status == OQ_OK)
-		status = centred_gram(y, threads, ky, err);
-	if (status == OQ_OK) {
-		double trace_x = 0, trace_y = 0;
-		for (int64_t i = 0; i < n; i++) {
-			trace_x += kx[i * n + i];
-			trace_y += ky[i * n + i];
-		}
-		out->linear_cka = inner(kx, ky, n * n) / sqrt(inner(kx, kx, n * n) * inner(ky, ky, n * n));
-		out->debiased_cka = unbiased_hsic(kx, ky, n) / sqrt(unbiased_hsic(kx, kx, n) * unbiased_hsic(ky, ky, n));
-		status = nuclear_norm(kx, ky, n, room, &nuclear, err);
-		double share = nuclear / sqrt(trace_x * trace_y);
-		out->procrustes_angle = acos(share > 1 ? 1 : share);
-	}
+		status = oq_similarity_open(y, threads, &b, err);
 	if (status == OQ_OK)
-		status = measure_rsa(x, y, out, err);
-	if (status == OQ_OK)
-		status = measure_knn(x, y, threads, out, err);
-	oq_free(kx);
+		status = oq_similarity_pair(a, b, threads, out, err);
+	oq_similarity_close(a);
+	oq_similarity_close(b);
 	return status;
 }
