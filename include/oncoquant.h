@@ -207,6 +207,15 @@ typedef struct oq_compare_options {
  * (free with oq_string_free; may be NULL) is then filled all the same. docs/fidelity.md has the figures. */
 OQ_API oq_status oq_compare(const oq_compare_options *options, char **json, oq_error *err);
 
+typedef struct oq_similarity_options {
+	const char *const *embeddings; /* .npy [rows, size] of the same patches; sizes may differ */
+	int count;                     /* 2 to 64 */
+	const char *output;            /* existing folder for similarity.json and a .csv and .svg per measure; or NULL */
+	int threads;                   /* 0 = processors granted */
+} oq_similarity_options;
+/* Mutual neighbours, linear and debiased CKA, RSA and the Procrustes angle of every pair. `json` (free with oq_string_free) may be NULL. */
+OQ_API oq_status oq_similarity_files(const oq_similarity_options *options, char **json, oq_error *err);
+
 typedef struct oq_certify_options {
 	const char *reference, *candidate; /* the float32 package, and the quantised one that was made from it */
 	const char *manifest;              /* test seeds; rows that calibration saw are refused */

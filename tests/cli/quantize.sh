@@ -117,5 +117,14 @@ echo '{"centred": 1}' >bad_gate.json
 expect 2 "is no limit of the gate" "$oq" compare f32.npy int8.npy --gate bad_gate.json
 expect 4 "E_SHAPE" "$oq" compare f32.npy test_patches.npy
 
+# Similarity between models of different sizes.
+expect 0 "" "$oq" embed f32.oq --patches calibration_patches.npy -o calibration_embeddings.npy
+mkdir similar
+expect 0 "" "$oq" convert --model suprem --synthetic 1 -o su.oq
+expect 0 "" "$oq" embed su.oq test.csv -o su.npy
+expect 0 "" "$oq" similarity f32.npy int8.npy su.npy -o similar
+for file in similarity.json debiased_cka.csv debiased_cka.svg; do [ -s similar/$file ] || fail "similarity wrote no $file"; done
+says similar/linear_cka.csv "name,f32,int8,su"
+expect 4 "expected the same patches" "$oq" similarity f32.npy calibration_embeddings.npy
 echo "$checks checks, $failures failures"
 [ $failures = 0 ]

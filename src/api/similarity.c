@@ -1,0 +1,158 @@
+/* How alike models see the same patches: every pair of several files of embeddings. */
+#include "gate.h"
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "eval/similarity.h"
+#include "report/heatmap.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MOST 64
+
+static const struct measure {
+	const char *key, *title;
+	size_t offset;
+} measures[] = {
+	{"mutual_knn10", "Shared among the 10 nearest", offsetof(oq_similarity, mutual_knn10)},
+	{"linear_cka", "Linear CKA", offsetof(oq_similarity, linear_cka)},
+	{"debiased_cka", "Debiased CKA", offsetof(oq_similarity, debiased_cka)},
+	{"rsa_spearman", "RSA (Spearman, cosine)", offsetof(oq_similarity, rsa_spearman)},
+	{"procrustes_angle", "Procrustes angle (radians)", offsetof(oq_similarity, procrustes_angle)},
+};
+#define MEASURES (sizeof measures / sizeof *measures)
+
+typedef struct comparison {
+	const oq_similarity_options *options;
+	int count, threads;
+	oq_matrix matrices[MOST];
+	char *names[MOST];
+	double *values; /* [measure][count][count] */
+} comparison;
+
+/* File name without folder and ending. */
+static char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *start = slash ? slash + 1 : path, *dot = strrchr(start, '.');
+	size_t length = dot && dot > start ? (size_t)(dot - start) : strlen(start);
+	char *name = oq_alloc(length + 1);
+	if (name) {
+		memcpy(name, start, length);
+		name[length] = 0;
+	}
+	return name;
+}
+
+static double *value_at(const comparison *c, size_t measure, int i, int j)
+{
+	return &c->values[(measure * (size_t)c->count + (size_t)i) * (size_t)c->count + (size_t)j];
+}
+
+static oq_status measure_pairs(comparison *c, oq_error *err)
+{
+	for (int i = 0; i < c->count; i++)
+		for (int j = 0; j <= i; j++) {
+			oq_similarity pair;
+			if (c->matrices[i].rows != c->matrices[j].rows)
+				return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %lld rows, %s has %lld: expected the same patches", c->options->embeddings[i],
+					(long long)c->matrices[i].rows, c->options->embeddings[j], (long long)c->matrices[j].rows);
+			OQ_TRY(oq_similarity_measure(&c->matrices[i], &c->matrices[j], c->threads, &pair, err));
+			for (size_t m = 0; m < MEASURES; m++)
+				memcpy(value_at(c, m, i, j), (const unsigned char *)&pair + measures[m].offset, sizeof(double));
+			for (size_t m = 0; m < MEASURES; m++)
+				*value_at(c, m, j, i) = *value_at(c, m, i, j);
+		}
+	return OQ_OK;
+}
+
+static oq_status read_all(comparison *c, oq_error *err)
+{
+	if (c->options->count < 2 || c->options->count > MOST)
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "similarity: %d files of embeddings, expected 2 to %d", c->options->count, MOST);
+	for (int i = 0; i < c->options->count; i++) {
+		OQ_TRY(oq_gate_read_matrix(c->options->embeddings[i], &c->matrices[c->count], err));
+		c->names[c->count++] = name_of(c->options->embeddings[i]);
+		if (!c->names[i])
+			return oq_fail_memory(err, c->options->embeddings[i], 0);
+	}
+	c->values = oq_calloc(MEASURES * (size_t)(c->count * c->count), sizeof *c->values);
+	return c->values ? measure_pairs(c, err) : oq_fail_memory(err, "similarity", 0);
+}
+
+static oq_json *describe(const comparison *c)
+{
+	oq_json *root = oq_json_object();
+	oq_json *names = oq_json_add_array(root, "names");
+	bool good = names && oq_json_add_int(root, "rows", c->matrices[0].rows);
+	for (int i = 0; i < c->count && good; i++)
+		good = oq_json_add_string(names, NULL, c->names[i]);
+	for (size_t m = 0; m < MEASURES && good; m++) {
+		oq_json *rows = oq_json_add_array(root, measures[m].key);
+		for (int i = 0; i < c->count && good; i++) {
+			oq_json *row = oq_json_add_array(rows, NULL);
+			for (int j = 0; j < c->count && good; j++)
+				good = oq_json_add_number(row, NULL, *value_at(c, m, i, j));
+		}
+	}
+	if (good)
+		return root;
+	oq_json_free(root);
+	return NULL;
+}
+
+static oq_status write_text(const comparison *c, const char *measure, const char *ending, const char *text, oq_error *err)
+{
+	char path[4096];
+	if (snprintf(path, sizeof path, "%s/%s%s", c->options->output, measure, ending) >= (int)sizeof path)
+		return oq_fail(err, OQ_E_USAGE, "E_PATH", "%s: the path is too long", c->options->output);
+	return oq_file_write_all(path, text, strlen(text), err);
+}
+
+/* One CSV and one drawing per measure. */
+static oq_status write_measure(const comparison *c, size_t m, oq_error *err)
+{
+	const oq_heatmap map = {.title = measures[m].title, .names = (const char *const *)c->names, .count = c->count, .values = value_at(c, m, 0, 0),
+		.low = 0, .high = strcmp(measures[m].key, "procrustes_angle") ? 1 : acos(0)};
+	char *text = NULL;
+	OQ_TRY(oq_report_heatmap(&map, &text, err));
+	oq_status status = write_text(c, measures[m].key, ".svg", text, err);
+	oq_free(text);
+	text = NULL;
+	if (status == OQ_OK)
+		status = oq_report_matrix_csv(&map, &text, err);
+	if (status == OQ_OK)
+		status = write_text(c, measures[m].key, ".csv", text, err);
+	oq_free(text);
+	return status;
+}
+
+oq_status oq_similarity_files(const oq_similarity_options *options, char **json, oq_error *err)
+{
+	comparison c = {.options = options};
+	oq_cpu cpu;
+	oq_cpu_detect(&cpu);
+	c.threads = options->threads > 0 ? options->threads : cpu.processors;
+	oq_status status = read_all(&c, err);
+	oq_json *root = status == OQ_OK ? describe(&c) : NULL;
+	char *text = NULL;
+	if (status == OQ_OK)
+		status = oq_finish_json(root, root != NULL, &text, err);
+	for (size_t m = 0; m < MEASURES && status == OQ_OK && options->output; m++)
+		status = write_measure(&c, m, err);
+	if (status == OQ_OK && options->output)
+		status = write_text(&c, "similarity", ".json", text, err);
+	if (status == OQ_OK && json) {
+		*json = text;
+		text = NULL;
+	}
+	oq_string_free(text);
+	for (int i = 0; i < c.count; i++) {
+		oq_gate_free_matrix(&c.matrices[i]);
+		oq_free(c.names[i]);
+	}
+	oq_free(c.values);
+	return status;
+}
