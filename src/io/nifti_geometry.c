@@ -1,67 +1,15 @@
 /* From header fields to one affine in millimetres (RAS+). libnifti turns quaternions into matrices; choosing between qform
  * and sform, and refusing what readers disagree on, is ours (docs/formats.md). */
+#include "affine.h"
 #include "nifti_header.h"
 
 #include <math.h>
 #include <nifti2_io.h>
 #include <string.h>
 
-#define MIN_SPACING 0.05
-#define MAX_SPACING 20.0
-#define MAX_ORIGIN 1e5
-#define SHEAR_TOLERANCE 1e-3   /* cosine between two axes; rounding of float32 headers stays below 1e-5 */
 #define SPACING_NOTED 1e-2     /* relative; some writers round pixdim to two digits */
 #define SPACING_TOLERANCE 5e-2 /* beyond this the two are different scans */
 #define CONFLICT_MM 0.1        /* corner of the volume under qform and sform */
-
-typedef struct affine {
-	double m[3][4];
-} affine;
-
-static oq_status check_spacing(const char *path, const char *what, const double spacing[3], oq_error *err)
-{
-	for (int i = 0; i < 3; i++)
-		if (!(spacing[i] >= MIN_SPACING && spacing[i] <= MAX_SPACING))
-			return oq_fail(err, OQ_E_INPUT, "E_SPACING", "%s: %s of axis %d is %g mm, expected %g to %g", path, what, i, spacing[i], MIN_SPACING, MAX_SPACING);
-	return OQ_OK;
-}
-
-static void column_norms(const affine *a, double norms[3])
-{
-	for (int k = 0; k < 3; k++)
-		norms[k] = sqrt(a->m[0][k] * a->m[0][k] + a->m[1][k] * a->m[1][k] + a->m[2][k] * a->m[2][k]);
-}
-
-static double determinant(const affine *a)
-{
-	const double(*m)[4] = a->m;
-	return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
-		+ m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
-}
-
-static oq_status check_affine(const char *path, const char *which, const affine *a, oq_error *err)
-{
-	double norms[3];
-	for (int i = 0; i < 3; i++)
-		for (int k = 0; k < 4; k++)
-			if (!isfinite(a->m[i][k]))
-				return oq_fail(err, OQ_E_INPUT, "E_AFFINE_NONFINITE", "%s: %s[%d][%d] is %g, expected a finite number", path, which, i, k, a->m[i][k]);
-	column_norms(a, norms);
-	double volume = norms[0] * norms[1] * norms[2];
-	if (!(volume > 0) || fabs(determinant(a)) < 1e-6 * volume)
-		return oq_fail(err, OQ_E_INPUT, "E_AFFINE_SINGULAR", "%s: its %s is singular, expected three independent axes", path, which);
-	for (int i = 0; i < 3; i++)
-		if (fabs(a->m[i][3]) > MAX_ORIGIN)
-			return oq_fail(err, OQ_E_INPUT, "E_AFFINE_RANGE", "%s: %s puts the origin at %g mm, expected within %g", path, which, a->m[i][3], MAX_ORIGIN);
-	for (int i = 0; i < 3; i++)
-		for (int k = i + 1; k < 3; k++) {
-			double dot = a->m[0][i] * a->m[0][k] + a->m[1][i] * a->m[1][k] + a->m[2][i] * a->m[2][k];
-			if (fabs(dot) > SHEAR_TOLERANCE * norms[i] * norms[k])
-				return oq_fail(err, OQ_E_INPUT, "E_SHEAR", "%s: %s is sheared (axes %d and %d have cosine %.4f, a tilted gantry?), expected right angles",
-					path, which, i, k, dot / (norms[i] * norms[k]));
-		}
-	return OQ_OK;
-}
 
 /* Metres and micrometres become millimetres, as ITK does it. */
 static double unit_factor(const oq_nifti_header *h, oq_volume *volume)
@@ -73,7 +21,7 @@ static double unit_factor(const oq_nifti_header *h, oq_volume *volume)
 	return factor;
 }
 
-static oq_status qform_affine(const oq_nifti_header *h, const char *path, double factor, oq_volume *volume, affine *out, oq_error *err)
+static oq_status qform_affine(const oq_nifti_header *h, const char *path, double factor, oq_volume *volume, oq_affine *out, oq_error *err)
 {
 	double norm = 0, qfac = h->pixdim[0];
 	for (int i = 0; i < 3; i++) {
@@ -90,17 +38,17 @@ static oq_status qform_affine(const oq_nifti_header *h, const char *path, double
 	for (int i = 0; i < 3; i++)
 		for (int k = 0; k < 4; k++)
 			out->m[i][k] = m.m[i][k] * factor;
-	return check_affine(path, "qform", out, err);
+	return oq_affine_check(path, "qform", out, err);
 }
 
-static oq_status sform_affine(const oq_nifti_header *h, const char *path, double factor, oq_volume *volume, affine *out, oq_error *err)
+static oq_status sform_affine(const oq_nifti_header *h, const char *path, double factor, oq_volume *volume, oq_affine *out, oq_error *err)
 {
 	double norms[3];
 	for (int i = 0; i < 3; i++)
 		for (int k = 0; k < 4; k++)
 			out->m[i][k] = h->srow[i][k] * factor;
-	OQ_TRY(check_affine(path, "sform", out, err));
-	column_norms(out, norms);
+	OQ_TRY(oq_affine_check(path, "sform", out, err));
+	oq_affine_norms(out, norms);
 	for (int i = 0; i < 3; i++) {
 		double pixdim = h->pixdim[1 + i] * factor;
 		if (fabs(norms[i] - pixdim) > SPACING_NOTED * pixdim)
@@ -112,7 +60,7 @@ static oq_status sform_affine(const oq_nifti_header *h, const char *path, double
 }
 
 /* The largest distance between the places of a corner voxel under the two transforms. */
-static double conflict(const affine *a, const affine *b, const int64_t dims[3])
+static double conflict(const oq_affine *a, const oq_affine *b, const int64_t dims[3])
 {
 	double worst = 0;
 	for (int corner = 0; corner < 8; corner++) {
@@ -139,11 +87,11 @@ static oq_status check_codes(const oq_nifti_header *h, const char *path, oq_erro
 
 oq_status oq_nifti_check_geometry(const oq_nifti_header *h, const char *path, oq_geometry_rule rule, oq_volume *volume, oq_error *err)
 {
-	affine q, s;
+	oq_affine q, s;
 	OQ_TRY(check_codes(h, path, err));
 	double factor = unit_factor(h, volume);
 	const double pixdim[3] = {h->pixdim[1] * factor, h->pixdim[2] * factor, h->pixdim[3] * factor};
-	OQ_TRY(check_spacing(path, "pixdim", pixdim, err));
+	OQ_TRY(oq_spacing_check(path, "pixdim", pixdim, err));
 	if (h->qform_code)
 		OQ_TRY(qform_affine(h, path, factor, volume, &q, err));
 	if (h->sform_code)
@@ -156,6 +104,6 @@ oq_status oq_nifti_check_geometry(const oq_nifti_header *h, const char *path, oq
 	if (distance > CONFLICT_MM)
 		oq_notes_add(&volume->notes, "W_QS_MISMATCH", "qform and sform differ by up to %.1f mm; the %s was followed", distance, use_sform ? "sform" : "qform");
 	memcpy(volume->affine, (use_sform ? &s : &q)->m, sizeof volume->affine);
-	column_norms(use_sform ? &s : &q, volume->spacing_mm);
-	return check_spacing(path, "spacing", volume->spacing_mm, err);
+	oq_affine_norms(use_sform ? &s : &q, volume->spacing_mm);
+	return oq_spacing_check(path, "spacing", volume->spacing_mm, err);
 }
