@@ -32,8 +32,10 @@ VECTORS static void subtract_multiple_f32(int64_t count, float factor, const flo
 		y[i] -= factor * x[i];
 }
 
+#define GROUP 1024 /* channels rounded together: the work grows with the cube of their number */
+
 typedef struct form {
-	int64_t n;
+	int64_t n, stride;
 	int64_t *order; /* [n]: channels by growing variance, so that the most important are rounded first */
 	double *matrix; /* [n][n], lower triangle: covariance, then L, then its inverse */
 	float *inverse; /* [n][n], the latter in float32 */
@@ -50,13 +52,15 @@ static int ascending(const void *a, const void *b)
 	return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : (x->channel > y->channel) - (x->channel < y->channel);
 }
 
-static void order_channels(form *f, const oq_observed *x, variance *all)
+/* Channels first, first+1, ... of the value. */
+static void order_channels(form *f, const oq_observed *x, int64_t first, variance *all)
 {
-	for (int64_t c = 0; c < f->n; c++) {
-		all[c] = (variance){.channel = c};
+	for (int64_t i = 0; i < f->n; i++) {
+		int64_t c = first + i;
+		all[i] = (variance){.channel = c};
 		for (int64_t r = 0; r < x->row_count; r++) {
-			double d = (double)x->rows[r * f->n + c] - x->mean[c];
-			all[c].value += d * d;
+			double d = (double)x->rows[r * f->stride + c] - x->mean[c];
+			all[i].value += d * d;
 		}
 	}
 	qsort(all, (size_t)f->n, sizeof *all, ascending);
@@ -70,7 +74,7 @@ static void fill_covariance(form *f, const oq_observed *x, double *row)
 	memset(f->matrix, 0, (size_t)(n * n) * sizeof *f->matrix);
 	for (int64_t r = 0; r < x->row_count; r++) {
 		for (int64_t i = 0; i < n; i++)
-			row[i] = (double)x->rows[r * n + f->order[i]] - x->mean[f->order[i]];
+			row[i] = (double)x->rows[r * f->stride + f->order[i]] - x->mean[f->order[i]];
 		for (int64_t i = 0; i < n; i++)
 			if (row[i] != 0)
 				subtract_multiple(i + 1, -row[i], row, f->matrix + i * n);
@@ -116,16 +120,16 @@ static void invert(form *f, double *row)
 		f->inverse[i] = (float)m[i];
 }
 
-static oq_status make_form(const oq_observed *x, form *f, oq_error *err)
+static oq_status make_form(const oq_observed *x, int64_t first, form *f, oq_error *err)
 {
-	size_t n = (size_t)x->channels;
-	*f = (form){.n = x->channels, .order = oq_alloc(n * sizeof *f->order), .matrix = oq_alloc(n * n * sizeof *f->matrix),
+	size_t n = (size_t)(x->channels - first < GROUP ? x->channels - first : GROUP);
+	*f = (form){.n = (int64_t)n, .stride = x->channels, .order = oq_alloc(n * sizeof *f->order), .matrix = oq_alloc(n * n * sizeof *f->matrix),
 		.inverse = oq_alloc(n * n * sizeof *f->inverse)};
 	double *row = oq_alloc(n * sizeof *row);
 	variance *all = oq_alloc(n * sizeof *all);
 	bool good = f->order && f->matrix && f->inverse && row && all;
 	if (good) {
-		order_channels(f, x, all);
+		order_channels(f, x, first, all);
 		fill_covariance(f, x, row);
 		factorize(f, row);
 		invert(f, row);
@@ -209,53 +213,69 @@ static void spread_of(const oq_observed *x, double *spread)
 		}
 }
 
-static void round_channel(oq_rounding *r, const form *f, const double *spread, int64_t o, float *row, int8_t *codes, double energy[2])
+/* Room for one row of a group, and what adds up over the groups. */
+typedef struct rounding_room {
+	float *row;      /* [in] */
+	int8_t *codes;   /* [in] */
+	double *spread;  /* [in] */
+	double *shift;   /* [out]: what the bias must take */
+	double lost, size; /* energies */
+} rounding_room;
+
+/* One tap of one output channel, the channels of one group. */
+static void round_group(oq_rounding *r, const form *f, int64_t o, int64_t t, rounding_room *room)
 {
-	int64_t in = r->in, taps = r->taps;
 	const int most = r->bits == 7 ? 63 : 127;
-	float *w = r->weights + o * in * taps;
-	int8_t *out = r->codes + o * in * taps;
-	float scale = r->scale[o] = choose_scale(w, in * taps, most);
-	double shift = 0;
-	for (int64_t t = 0; t < taps; t++) {
-		for (int64_t i = 0; i < in; i++)
-			row[i] = w[f->order[i] * taps + t];
-		energy[1] += row_energy(f, spread, row);
+	const float *w = r->weights + o * r->in * r->taps;
+	int8_t *out = r->codes + o * r->in * r->taps;
+	float scale = r->scale[o];
+	for (int64_t i = 0; i < f->n; i++)
+		room->row[i] = w[f->order[i] * r->taps + t];
+	room->size += row_energy(f, room->spread, room->row);
+	if (!r->plain)
+		room->lost += round_row(f, scale, most, room->row, room->codes);
+	for (int64_t i = 0; i < f->n; i++) {
+		int64_t c = f->order[i];
+		double weight = (double)w[c * r->taps + t], mean = r->input->mean[c], kept = mean - r->lost[c];
 		if (r->plain) {
-			for (int64_t i = 0; i < in; i++) {
-				codes[i] = nearest(row[i], scale, most);
-				double e = (double)(row[i] - scale * (float)codes[i]);
-				energy[0] += e * e * spread[f->order[i]];
-			}
-		} else {
-			energy[0] += round_row(f, scale, most, row, codes);
+			room->codes[i] = nearest((float)weight, scale, most);
+			double e = weight - (double)scale * (double)room->codes[i];
+			room->lost += e * e * room->spread[c];
 		}
-		for (int64_t i = 0; i < in; i++) {
-			int64_t c = f->order[i];
-			out[c * taps + t] = codes[i];
-			double mean = r->input->mean[c], kept = mean - r->lost[c];
-			shift += r->share[t] * (mean * (double)w[c * taps + t] - kept * (double)scale * (double)codes[i]);
-		}
+		out[c * r->taps + t] = room->codes[i];
+		room->shift[o] += r->share[t] * (mean * weight - kept * (double)scale * (double)room->codes[i]);
 	}
-	r->bias[o] = (float)((double)r->bias[o] + shift);
+}
+
+static oq_status round_groups(oq_rounding *r, rounding_room *room, oq_error *err)
+{
+	spread_of(r->input, room->spread);
+	for (int64_t o = 0; o < r->out; o++)
+		r->scale[o] = choose_scale(r->weights + o * r->in * r->taps, r->in * r->taps, r->bits == 7 ? 63 : 127);
+	for (int64_t first = 0; first < r->in; first += GROUP) {
+		form f = {0};
+		oq_status status = make_form(r->input, first, &f, err);
+		for (int64_t o = 0; o < r->out && status == OQ_OK; o++)
+			for (int64_t t = 0; t < r->taps; t++)
+				round_group(r, &f, o, t, room);
+		free_form(&f);
+		OQ_TRY(status);
+	}
+	for (int64_t o = 0; o < r->out; o++)
+		r->bias[o] = (float)((double)r->bias[o] + room->shift[o]);
+	r->error = room->size > 0 ? sqrt(room->lost / room->size) : 0;
+	return OQ_OK;
 }
 
 oq_status oq_round_weights(oq_rounding *r, oq_error *err)
 {
-	form f = {0};
-	float *row = oq_alloc((size_t)r->in * sizeof *row);
-	int8_t *codes = oq_alloc((size_t)r->in);
-	double *spread = oq_alloc((size_t)r->in * sizeof *spread), energy[2] = {0};
-	oq_status status = row && codes && spread ? make_form(r->input, &f, err) : oq_fail_memory(err, r->input->value, (size_t)r->in * sizeof *spread);
-	if (status == OQ_OK) {
-		spread_of(r->input, spread);
-		for (int64_t o = 0; o < r->out; o++)
-			round_channel(r, &f, spread, o, row, codes, energy);
-		r->error = energy[1] > 0 ? sqrt(energy[0] / energy[1]) : 0;
-	}
-	free_form(&f);
-	oq_free(row);
-	oq_free(codes);
-	oq_free(spread);
+	rounding_room room = {.row = oq_alloc((size_t)r->in * sizeof *room.row), .codes = oq_alloc((size_t)r->in),
+		.spread = oq_alloc((size_t)r->in * sizeof *room.spread), .shift = oq_calloc((size_t)r->out, sizeof *room.shift)};
+	bool good = room.row && room.codes && room.spread && room.shift;
+	oq_status status = good ? round_groups(r, &room, err) : oq_fail_memory(err, r->input->value, (size_t)r->in * sizeof *room.spread);
+	oq_free(room.row);
+	oq_free(room.codes);
+	oq_free(room.spread);
+	oq_free(room.shift);
 	return status;
 }

@@ -7,7 +7,7 @@
 
 typedef struct oq_rounding {
 	int64_t in, out, taps;
-	float *weights;           /* [out][in][taps]; used up */
+	const float *weights;     /* [out][in][taps] */
 	const double *share;      /* [taps], see oq_nn_model_layer_taps */
 	const oq_observed *input;
 	const double *lost;       /* [in]: see oq_range_lost */
