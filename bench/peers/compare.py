@@ -2,10 +2,13 @@
 
 Every contestant lives in a process of its own and is measured in turn, round after round (A B C, B C A, ...), so that a slow minute of the
 machine hits all of them. Times are per patch, minimum and median over all runs of all rounds. What a peer can be told in several ways
-(memory layout, requests or batches) is measured in all of them, and its best counts. Judges nothing: it writes OUT/networks.json
-and OUT/networks.md.
+(memory layout, requests or batches) is measured in all of them, and its best counts. Each precision is a contest of its own, in which
+OncoQuant's float32 takes part as the yardstick. int8 of everyone is calibrated on the same patches. Where the peers together would not fit
+into memory they are measured one after another. Judges nothing: it writes OUT/networks.json and OUT/networks.md.
 """
 import argparse
+import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -21,15 +24,17 @@ from nets import relative_l2
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MODELS = ("ct-fm", "vista3d", "fmcib", "merlin", "astra", "models-genesis", "suprem", "pasta")
-# Column of the tables -> the ways to run it.
+# Column of the tables -> the ways to run it, the precisions it has.
 PEERS = {
-    "PyTorch eager": ("torch-eager", "torch-eager-channels-last"),
-    "PyTorch compile": ("torch-compile",),
-    "ONNX Runtime": ("onnxruntime",),
-    "OpenVINO": ("openvino-batch", "openvino-requests"),
+    "PyTorch eager": (("torch-eager", "torch-eager-channels-last"), ("f32", "bf16")),
+    "PyTorch compile": (("torch-compile",), ("f32", "bf16")),
+    "ONNX Runtime": (("onnxruntime",), ("f32", "int8")),
+    "OpenVINO": (("openvino-batch", "openvino-requests"), ("f32", "bf16", "int8")),
 }
-OURS = "OncoQuant"
-PACKAGES = ("torch", "onnxruntime", "openvino", "onnx", "numpy")
+OURS, YARDSTICK = "OncoQuant", "OncoQuant f32"
+PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "onnx", "numpy")
+# Of one contestant while it loads, in sizes of the float32 weights; generous, so that nothing swaps.
+MEMORY_PER_CONTESTANT = 5
 
 
 def confined(threads):
@@ -45,13 +50,13 @@ def environment(threads):
 class Peer:
     """A worker process that stays alive between its turns, idle."""
 
-    def __init__(self, folder, runtime, threads, batch):
+    def __init__(self, folder, runtime, threads, batch, precision):
         self.runtime, self.ms, self.peak_rss_mb = runtime, [], None
-        self.log = open(folder / f"{runtime}.log", "w+")
-        self.process = subprocess.Popen([sys.executable, HERE / "worker.py", folder, runtime, str(threads), str(batch)], text=True, bufsize=1,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment(threads), preexec_fn=confined(threads))
+        self.log = open(folder / f"{runtime}-{precision}.log", "w+")
+        self.process = subprocess.Popen([sys.executable, HERE / "worker.py", folder, runtime, str(threads), str(batch), precision],
+                                        text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment(threads), preexec_fn=confined(threads))
         self.open_seconds = self.answer()["open_seconds"]
-        self.embeddings = np.load(folder / f"{runtime}.npy")
+        self.embeddings = np.load(folder / f"{runtime}-{precision}.npy")
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -82,16 +87,19 @@ class Peer:
 
 class Oncoquant:
     """The command itself, started anew for every turn."""
-    runtime = "oncoquant"
 
-    def __init__(self, tool, package, folder, threads, batch):
-        self.command = [tool, "bench", package, "--threads", str(threads), "--batch", str(batch), "--json"]
+    def __init__(self, tool, package, folder, threads, batch, precision):
+        self.runtime = f"oncoquant-{precision}"
+        # A package of 8-bit codes knows its precision; the others are float32 packages, asked for less.
+        choice = [] if precision == "int8" else ["--precision", precision]
+        self.command = [tool, "bench", package, "--threads", str(threads), "--batch", str(batch), "--json", *choice]
         self.threads, self.ms, self.minimum, self.medians = threads, [], np.inf, []
         self.peak_rss_mb = 0
         patches = folder / "batch.npy"
         np.save(patches, np.load(folder / "patches.npy")[:batch])
-        self.call([tool, "embed", package, "--patches", patches, "-o", folder / "oncoquant.npy", "--threads", str(threads), "--quiet"])
-        self.embeddings = np.load(folder / "oncoquant.npy")
+        self.call([tool, "embed", package, "--patches", patches, "-o", folder / f"{self.runtime}.npy", "--threads", str(threads),
+                   "--quiet", "--allow-uncertified", *choice])
+        self.embeddings = np.load(folder / f"{self.runtime}.npy")
 
     def call(self, command):
         result = subprocess.run(command, capture_output=True, text=True, env=environment(self.threads), preexec_fn=confined(self.threads))
@@ -136,23 +144,41 @@ def take_turns(entrants, options):
     return failures
 
 
-def contest(options, package, folder, threads, batch):
+def starters(options, packages, folder, threads, batch, precision):
+    """[(label, way, function that opens the contestant)]"""
+    def peer(way):
+        return lambda: Peer(folder, way, threads, batch, precision)
+
+    def own(precision):
+        return lambda: Oncoquant(options.oncoquant, packages[precision], folder, threads, batch, precision)
+
+    found = [(label, way, peer(way)) for label, (ways, precisions) in PEERS.items() for way in ways
+             if precision in precisions and label not in options.without and not (way == "openvino-requests" and batch == 1)]
+    found.append((OURS, f"oncoquant-{precision}", own(precision)))
+    return found if precision == "f32" else [*found, (YARDSTICK, "oncoquant-f32", own("f32"))]
+
+
+def contest(options, packages, folder, threads, batch, precision):
     """One row of the tables: label -> results of its ways."""
-    entrants, results, failures = [], {}, {}
-    ways = [(label, way) for label in PEERS for way in PEERS[label] if label not in options.without and not (way == "openvino-requests" and batch == 1)]
+    results, failures = {}, {}
     reference = np.load(folder / "reference.npy")[:batch]
-    for label, way in [*ways, (OURS, "oncoquant")]:
-        try:
-            entrants.append((label, Oncoquant(options.oncoquant, package, folder, threads, batch) if label == OURS else Peer(folder, way, threads, batch)))
-        except RuntimeError as error:
-            failures[way] = str(error)
-    failures.update(take_turns(entrants, options))
+    contestants = starters(options, packages, folder, threads, batch, precision)
+    need = MEMORY_PER_CONTESTANT * (packages["f32"] / "weights.safetensors").stat().st_size * len(contestants)
+    together = need < machine.memory_available()
+    for group in [contestants] if together else [[one] for one in contestants]:
+        entrants = []
+        for label, way, start in group:
+            try:
+                entrants.append((label, start()))
+            except RuntimeError as error:
+                failures[way] = str(error)
+        failures.update(take_turns(entrants, options))
+        for label, contestant in entrants:
+            if contestant.runtime not in failures:
+                results.setdefault(label, []).append(result(contestant, batch, reference))
     for message in failures.values():
         print(f"   {message}", file=sys.stderr)
-    for label, contestant in entrants:
-        if contestant.runtime not in failures:
-            results.setdefault(label, []).append(result(contestant, batch, reference))
-    return {"threads": threads, "batch": batch, "results": results, "failures": failures}
+    return {"precision": precision, "threads": threads, "batch": batch, "together": together, "results": results, "failures": failures}
 
 
 def best(row, label):
@@ -166,29 +192,41 @@ def fastest_peer(row):
 
 def table(rows, cell):
     labels = [*PEERS, OURS]
-    lines = ["| model | threads | batch | " + " | ".join(labels) + " |", "|-|-|-|" + "-|" * len(labels)]
+    lines = ["| model | precision | threads | batch | " + " | ".join(labels) + " |", "|-|-|-|-|" + "-|" * len(labels)]
     for row in rows:
         cells = [cell(best(row, label)) if best(row, label) else "-" for label in labels]
-        lines.append(f"| {row['model']} | {row['threads']} | {row['batch']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['model']} | {row['precision']} | {row['threads']} | {row['batch']} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def ratios(rows):
+    lines = ["| model | precision | threads | batch | fastest peer | by minimum | by median | than our f32, by minimum | by median |", "|-|-|-|-|-|-|-|-|-|"]
+    for row in rows:
+        ours = best(row, OURS)
+        if not ours:
+            continue
+        peer, own = fastest_peer(row), best(row, YARDSTICK)
+        cells = [peer["runtime"] if peer else "-"]
+        for other in (peer, own):
+            cells += [f"{other[time] / ours[time]:.2f}" if other else "-" for time in ("ms_min", "ms_median")]
+        lines.append(f"| {row['model']} | {row['precision']} | {row['threads']} | {row['batch']} | " + " | ".join(cells) + " |")
     return lines
 
 
 def markdown(report):
     rows, lines = report["rows"], machine.markdown(report["machine"])
     lines += [f"{report['rounds']} rounds of {report['seconds']:g} s for each contestant; {100 * report['busy']:.0f} % of the processors were busy with something else before it began.", ""]
+    apart = sorted({row["model"] for row in rows if not row["together"]})
+    lines += [f"One contestant after another, for want of memory: {', '.join(apart)}.", ""] if apart else []
     lines += ["Milliseconds per patch, minimum (median):", ""]
     lines += table(rows, lambda way: f"{way['ms_min']:.1f} ({way['ms_median']:.1f})")
-    lines += ["", "OncoQuant against the fastest peer: its time over ours, so more than 1 means OncoQuant is faster.", "",
-              "| model | threads | batch | fastest peer | by minimum | by median |", "|-|-|-|-|-|-|"]
-    for row in rows:
-        peer, ours = fastest_peer(row), best(row, OURS)
-        if peer and ours:
-            lines.append(f"| {row['model']} | {row['threads']} | {row['batch']} | {peer['runtime']} | {peer['ms_min'] / ours['ms_min']:.2f} | {peer['ms_median'] / ours['ms_median']:.2f} |")
+    lines += ["", "OncoQuant against the fastest peer of the same precision, and against its own float32 in the same contest: the other's time over ours, so more than 1 means OncoQuant is faster.", ""]
+    lines += ratios(rows)
     lines += ["", "Largest relative L2 difference of an embedding from the same network in float64:", ""]
     lines += table(rows, lambda way: f"{way['relative_l2']:.1e}")
     lines += ["", "Peak memory of the process (MB), loading included:", ""]
     lines += table(rows, lambda way: f"{way['peak_rss_mb']:.0f}")
-    failures = [f"- {row['model']}, threads {row['threads']}, batch {row['batch']}: {message}" for row in rows for message in row["failures"].values()]
+    failures = [f"- {row['model']}, {row['precision']}, threads {row['threads']}, batch {row['batch']}: {message}" for row in rows for message in row["failures"].values()]
     lines += ["", "Failed:", "", *failures] if failures else []
     return "\n".join(lines) + "\n"
 
@@ -202,14 +240,53 @@ def make_package(options, model):
     return package
 
 
+def sha256(*paths):
+    state = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            state.update(hashlib.file_digest(file, "sha256").digest())
+    return state.hexdigest()
+
+
+def int8_package(options, model, package, calibration):
+    """Given with --int8, or made here; an earlier one counts if the command, the weights and the patches are the same."""
+    if model in options.int8:
+        return options.int8[model]
+    target, stamp = options.out / f"{model}-int8.oq", options.out / f"{model}-int8.txt"
+    state = sha256(options.oncoquant, package / "weights.safetensors", calibration)
+    if not target.exists() or not stamp.exists() or stamp.read_text() != state:
+        stamp.unlink(missing_ok=True)
+        subprocess.run([options.oncoquant, "quantize", package, "--precision", "int8", "--calibrate-patches", calibration, "-o", target, "--quiet"], check=True)
+        stamp.write_text(state)
+    return target
+
+
+def extract(options, package, seeds, out):
+    subprocess.run([options.oncoquant, "patches", package, seeds, "-o", out, "--quiet"], check=True)
+
+
 def prepare(options, model):
+    """Everything that a contest of this model reads. Returns precision -> package, and the folder with the peers' files."""
     package, folder = make_package(options, model), options.out / model
     folder.mkdir(exist_ok=True)
-    subprocess.run([options.oncoquant, "patches", package, HERE / "seeds.csv", "-o", folder / "patches.npy", "--quiet"], check=True)
+    extract(options, package, HERE / "seeds.csv", folder / "patches.npy")
+    packages, wanted = {"f32": package, "bf16": package}, []
+    if "int8" in options.precisions:
+        calibration, wanted = folder / "calibration.npy", ["int8"]
+        extract(options, package, ROOT / "bench/data/calibration.csv", calibration)
+        np.save(calibration, np.load(calibration)[:options.calibration])
+        packages["int8"] = int8_package(options, model, package, calibration)
     with open(folder / "prepare.log", "w") as log:
-        if subprocess.run([sys.executable, HERE / "prepare.py", package, folder], stdout=log, stderr=log).returncode:
+        if subprocess.run([sys.executable, HERE / "prepare.py", package, folder, *wanted], stdout=log, stderr=log).returncode:
             sys.exit(f"error: {model} could not be prepared, see {folder / 'prepare.log'}")
-    return package, folder
+    return packages, folder
+
+
+def own_package(text):
+    model, _, package = text.partition("=")
+    if not (pathlib.Path(package) / "model.json").exists():
+        raise argparse.ArgumentTypeError(f"{text}: expected MODEL=PACKAGE with a package that exists")
+    return model, pathlib.Path(package).resolve()
 
 
 def numbers(text):
@@ -221,6 +298,9 @@ def arguments():
     parser.add_argument("--oncoquant", type=pathlib.Path, default=ROOT / "build/oncoquant", help="the command to measure (build/oncoquant)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "out/bench", help="where everything goes (out/bench)")
     parser.add_argument("--models", default=",".join(MODELS), help="comma-separated (%(default)s)")
+    parser.add_argument("--precisions", default="f32", help="comma-separated of f32, bf16 and int8 (%(default)s)")
+    parser.add_argument("--int8", action="append", default=[], type=own_package, metavar="MODEL=PACKAGE", help="this int8 package instead of one made here")
+    parser.add_argument("--calibration", type=int, default=16, metavar="N", help="patches to calibrate int8 on, ours and the peers' (16)")
     parser.add_argument("--threads", type=numbers, default=sorted({1, min(2, len(machine.processors()))}), help="comma-separated (1,2)")
     parser.add_argument("--batches", type=numbers, default=[1, 8], help="comma-separated, at most 8 (1,8)")
     parser.add_argument("--rounds", type=int, default=5)
@@ -233,20 +313,22 @@ def main():
     options = arguments()
     if max(options.threads) > len(machine.processors()) or not 1 <= max(options.batches) <= 8:
         sys.exit(f"error: threads 1 to {len(machine.processors())} and batches 1 to 8 are possible here")
-    options.out = options.out.resolve()
+    options.precisions, options.int8 = options.precisions.split(","), dict(options.int8)
+    if not set(options.precisions) <= {"f32", "bf16", "int8"} or options.calibration < 1:
+        sys.exit("error: precisions are f32, bf16 and int8, and at least one patch is needed to calibrate")
+    options.oncoquant, options.out = options.oncoquant.resolve(), options.out.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine.facts(options.oncoquant, PACKAGES), "rounds": options.rounds, "seconds": options.seconds, "busy": machine.busy(), "rows": []}
     for model in options.models.split(","):
-        package, folder = prepare(options, model)
-        for threads in options.threads:
-            for batch in options.batches:
-                row = {"model": model, **contest(options, package, folder, threads, batch)}
-                report["rows"].append(row)
-                print(f"{model}, threads {threads}, batch {batch}: " + ", ".join(
-                    f"{label} {best(row, label)['ms_min']:.1f}" for label in (*PEERS, OURS) if best(row, label)) + " ms", flush=True)
-                # After every row, so that an interrupted run leaves what it has.
-                (options.out / "networks.json").write_text(json.dumps(report, indent="\t") + "\n")
-                (options.out / "networks.md").write_text(markdown(report))
+        packages, folder = prepare(options, model)
+        for precision, threads, batch in itertools.product(options.precisions, options.threads, options.batches):
+            row = {"model": model, **contest(options, packages, folder, threads, batch, precision)}
+            report["rows"].append(row)
+            print(f"{model}, {precision}, threads {threads}, batch {batch}: " + ", ".join(
+                f"{label} {best(row, label)['ms_min']:.1f}" for label in (*PEERS, OURS) if best(row, label)) + " ms", flush=True)
+            # After every row, so that an interrupted run leaves what it has.
+            (options.out / "networks.json").write_text(json.dumps(report, indent="\t") + "\n")
+            (options.out / "networks.md").write_text(markdown(report))
 
 
 if __name__ == "__main__":

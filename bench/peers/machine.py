@@ -33,6 +33,12 @@ def processors():
     return [threads[i] for i in range(max(map(len, cores.values()))) for threads in cores.values() if i < len(threads)]
 
 
+def memory_available():
+    """Bytes that processes can take before the machine swaps."""
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+
+
 def markdown(f):
     ours, versions = f["oncoquant"], ", ".join(f"{name} {version}" for name, version in f["versions"].items())
     return [f"{f['date']}: {f['processor']}, {f['processors']} processors, {f['memory_gib']} GiB, {' '.join(f['isa'])}; Linux {f['kernel']}, Python {f['python']}; "

@@ -196,6 +196,8 @@ NETWORKS = {
     "pasta": (NnUnetEncoder, "", "pasta"),
 }
 
+TRANSFORMERS = ()
+
 
 def read_safetensors(path):
     """name -> float32 tensor"""

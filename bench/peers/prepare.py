@@ -1,27 +1,24 @@
-"""What the contestants need of one package: `python prepare.py PACKAGE FOLDER`, with FOLDER/patches.npy already there.
+"""What the contestants need of one package: `python prepare.py PACKAGE FOLDER [int8]`, with FOLDER/patches.npy already there, and
+FOLDER/calibration.npy for int8.
 
 Writes network.onnx (dynamic batch), network.xml and .bin (OpenVINO, float32) and reference.npy: the embeddings of the same network
-in float64, to which every contestant is compared. Does nothing when they are there and made of the same weights and patches.
+in float64, to which every contestant is compared. With int8 also network-int8.onnx (ONNX Runtime, static, weights per channel) and
+network-int8.xml (NNCF). Does nothing when they are there and made of the same weights and patches.
 """
 import hashlib
 import pathlib
 import sys
 
 
-def digest(package, folder):
+def digest(package, *patches):
     state = hashlib.sha256()
-    for path in (package / "weights.safetensors", folder / "patches.npy", pathlib.Path(__file__), pathlib.Path(__file__).with_name("nets.py")):
+    for path in (package / "weights.safetensors", *patches, pathlib.Path(__file__), pathlib.Path(__file__).with_name("nets.py")):
         with open(path, "rb") as file:
             state.update(hashlib.file_digest(file, "sha256").digest())
     return state.hexdigest()
 
 
-def main():
-    package, folder = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
-    (folder / "package.txt").write_text(str(package))
-    stamp, state = folder / "prepared.txt", digest(package, folder)
-    if stamp.exists() and stamp.read_text() == state:
-        return
+def float_networks(package, folder):
     import numpy as np
     import openvino as ov
     import torch
@@ -35,7 +32,56 @@ def main():
     network = network.double()
     with torch.inference_mode():
         np.save(folder / "reference.npy", torch.cat([network(patch[None].double()) for patch in patches]).numpy())
-    stamp.write_text(state)
+
+
+def openvino_int8(package, folder, patches):
+    import nncf
+    import openvino as ov
+    import nets
+    kind = nncf.ModelType.TRANSFORMER if nets.model_name(package) in nets.TRANSFORMERS else None
+    model = ov.Core().read_model(folder / "network.xml")
+    quantised = nncf.quantize(model, nncf.Dataset([patch[None] for patch in patches]), subset_size=len(patches), model_type=kind)
+    ov.save_model(quantised, folder / "network-int8.xml", compress_to_fp16=False)
+
+
+def onnxruntime_int8(folder, patches):
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.rest = iter(patches)
+
+        def get_next(self):
+            patch = next(self.rest, None)
+            return None if patch is None else {"patch": patch[None]}
+
+    source = folder / "network-folded.onnx"
+    quant_pre_process(str(folder / "network.onnx"), str(source), skip_symbolic_shape=True)
+    quantization.quantize_static(str(source), str(folder / "network-int8.onnx"), Reader(), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+                                 activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8)
+    source.unlink()
+
+
+def int8_networks(package, folder):
+    import numpy as np
+    patches = np.load(folder / "calibration.npy")
+    openvino_int8(package, folder, patches)
+    onnxruntime_int8(folder, patches)
+
+
+def once(stamp, state, act, *arguments):
+    if not stamp.exists() or stamp.read_text() != state:
+        act(*arguments)
+        stamp.write_text(state)
+
+
+def main():
+    package, folder = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
+    (folder / "package.txt").write_text(str(package))
+    once(folder / "prepared.txt", digest(package, folder / "patches.npy"), float_networks, package, folder)
+    if "int8" in sys.argv[3:]:
+        once(folder / "prepared-int8.txt", digest(package, folder / "patches.npy", folder / "calibration.npy"), int8_networks, package, folder)
 
 
 if __name__ == "__main__":
