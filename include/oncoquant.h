@@ -216,6 +216,15 @@ typedef struct oq_similarity_options {
 /* Mutual neighbours, linear and debiased CKA, RSA and the Procrustes angle of every pair. `json` (free with oq_string_free) may be NULL. */
 OQ_API oq_status oq_similarity_files(const oq_similarity_options *options, char **json, oq_error *err);
 
+typedef struct oq_robustness_options {
+	const char *test, *retest; /* .npy [rows, size]; the retest has the same rows, or several times, block after block */
+	const char *csv;           /* the figures of every dimension; or NULL */
+	int threads;               /* 0 = processors granted */
+} oq_robustness_options;
+/* Cosines, identification, discriminability, ICC, concordance, Bland-Altman (docs/robustness.md). Rows that failed in either are left out
+ * and counted. `json` (free with oq_string_free) may be NULL. */
+OQ_API oq_status oq_robustness(const oq_robustness_options *options, char **json, oq_error *err);
+
 typedef struct oq_certify_options {
 	const char *reference, *candidate; /* the float32 package, and the quantised one that was made from it */
 	const char *manifest;              /* test seeds; rows that calibration saw are refused */

@@ -9,7 +9,7 @@
 volatile int oq_cli_signal;
 
 static const oq_command *const commands[] = {&oq_command_models, &oq_command_convert, &oq_command_inspect, &oq_command_patches, &oq_command_embed,
-	&oq_command_quantize, &oq_command_compare, &oq_command_certify, &oq_command_similarity, &oq_command_bench};
+	&oq_command_quantize, &oq_command_compare, &oq_command_certify, &oq_command_similarity, &oq_command_robustness, &oq_command_bench};
 
 static void on_signal(int number)
 {
@@ -20,8 +20,8 @@ static void print_usage(FILE *file)
 {
 	fprintf(file, "oncoquant %s: CT foundation models on ordinary CPUs\n\nusage: oncoquant COMMAND [options]\n\n", oq_version());
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-		fprintf(file, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-	fprintf(file, "  %-9s %s\n\n'oncoquant COMMAND --help' explains one command. Research use only; not a medical device.\n", "version",
+		fprintf(file, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+	fprintf(file, "  %-10s %s\n\n'oncoquant COMMAND --help' explains one command. Research use only; not a medical device.\n", "version",
 		"version, processor and libraries");
 }
 
