@@ -23,7 +23,7 @@ from nets import relative_l2
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-MODELS = ("ct-fm", "vista3d", "fmcib", "merlin", "astra", "models-genesis", "suprem", "pasta")
+MODELS = ("ct-fm", "vista3d", "fmcib", "merlin", "astra", "models-genesis", "suprem", "pasta", "voco", "ct-clip")
 # Column of the tables -> the ways to run it, the precisions it has.
 PEERS = {
     "PyTorch eager": (("torch-eager", "torch-eager-channels-last"), ("f32", "bf16")),

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import attention_nets
+
 
 def conv(inputs, outputs, kernel=3, stride=1, bias=False):
     padding = kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
@@ -194,13 +196,14 @@ NETWORKS = {
     "models-genesis": (lambda: GenesisEncoder(genesis_head), "", "modelsgen"),
     "suprem": (lambda: GenesisEncoder(global_mean), "", "suprem"),
     "pasta": (NnUnetEncoder, "", "pasta"),
+    "voco": (attention_nets.SwinEncoder, "swinViT.", "voco"),
+    "ct-clip": (attention_nets.CTViT, "", "ct_clip"),
 }
-
-TRANSFORMERS = ()
+TRANSFORMERS = ("voco", "ct-clip")
 
 
 def read_safetensors(path):
-    """name -> float32 tensor"""
+    """name -> float32 tensor; indices stay integers"""
     with open(path, "rb") as file:
         length, = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
@@ -214,9 +217,9 @@ def read_safetensors(path):
         raw = data[start:end]
         if entry["dtype"] == "BF16":  # the upper half of a float32
             raw = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.uint8)
-        elif entry["dtype"] != "F32":
-            raise ValueError(f"{path}: {name} is {entry['dtype']}, expected F32 or BF16")
-        tensors[name] = torch.from_numpy(raw.view(np.float32).reshape(entry["shape"]))
+        elif entry["dtype"] not in ("F32", "I64"):
+            raise ValueError(f"{path}: {name} is {entry['dtype']}, expected F32, BF16 or I64")
+        tensors[name] = torch.from_numpy(raw.view(np.int64 if entry["dtype"] == "I64" else np.float32).reshape(entry["shape"]))
     return tensors
 
 
