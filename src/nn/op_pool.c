@@ -42,6 +42,10 @@ static oq_status run_max_pool(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
 	const oq_pool_shape shape = shape_of(step);
+	if (oq_step_input(step, 0)->dtype == OQ_U8) {
+		oq_max_pool_u8(&shape, (const uint8_t *)oq_run_input(step, run, 0), (uint8_t *)oq_run_output(step, run), run->threads);
+		return OQ_OK;
+	}
 	oq_max_pool(&shape, oq_run_input(step, run, 0), oq_run_output(step, run), run->threads);
 	return OQ_OK;
 }

@@ -186,10 +186,18 @@ static void choose_bf16(oq_graph *graph)
 
 /* ---- Values ---- */
 
+/* The maximum of codes is the code of the maximum. */
+static bool passes_bytes(const oq_node *node)
+{
+	return node->op == &oq_op_max_pool && node->compute == OQ_U8;
+}
+
 static bool can_write(const oq_node *node, oq_dtype dtype)
 {
 	if (dtype == OQ_F32)
 		return true;
+	if (node && passes_bytes(node))
+		return dtype == OQ_U8;
 	if (!node || !node->op->typed)
 		return false;
 	if (!oq_is_product(node))
@@ -206,6 +214,8 @@ static oq_dtype factor_type(const oq_node *product)
 /* `main`: as a product's factor; else as a shortcut that is added. */
 static bool can_read(const oq_node *node, bool main, oq_dtype dtype)
 {
+	if (passes_bytes(node))
+		return dtype == OQ_U8;
 	if (!oq_is_product(node))
 		return dtype == OQ_F32 || node->op->typed;
 	if (main)
@@ -239,9 +249,30 @@ static oq_dtype choose_type(const oq_graph *graph, int value, oq_dtype narrow)
 		const oq_node *node = &graph->nodes[i];
 		fits = node->removed || node->residual != value; /* sums of many layers: what is lost here is lost for good */
 		for (int k = 0; k < node->input_count && !node->removed; k++)
-			fits = fits && (narrow != OQ_U8 || node->inputs[k] != value || node->compute == OQ_I8);
+			fits = fits && (narrow != OQ_U8 || node->inputs[k] != value || node->compute == OQ_I8 || passes_bytes(node));
 	}
 	return fits ? narrow : OQ_F32;
+}
+
+/* A max pool between a producer of bytes and readers of bytes passes them through: its input takes the range of its result. */
+static void pass_bytes(oq_graph *graph)
+{
+	for (int i = graph->node_count - 1; i >= 0; i--) {
+		oq_node *pool = &graph->nodes[i];
+		if (pool->removed || pool->op != &oq_op_max_pool)
+			continue;
+		oq_value *input = &graph->values[pool->inputs[0]], *output = &graph->values[pool->output];
+		const oq_node *producer = producer_of(graph, pool->inputs[0]);
+		if (!(output->scale > 0) || input->scale > 0 || input->uses != 1 || !producer)
+			continue;
+		pool->compute = OQ_U8;
+		input->scale = output->scale;
+		input->zero = output->zero;
+		if (choose_type(graph, pool->output, OQ_U8) == OQ_U8 && choose_type(graph, pool->inputs[0], OQ_U8) == OQ_U8)
+			continue;
+		pool->compute = OQ_F32;
+		input->scale = 0;
+	}
 }
 
 /* ---- Casts ---- */
@@ -351,6 +382,7 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 		OQ_TRY(choose_int8(graph, quantization, err));
 	if (resolution->bf16)
 		choose_bf16(graph);
+	pass_bytes(graph);
 	for (int v = 0; v < graph->value_count; v++) {
 		graph->values[v].dtype = graph->values[v].scale > 0 ? choose_type(graph, v, OQ_U8) : OQ_F32;
 		if (graph->values[v].dtype == OQ_F32 && resolution->bf16)

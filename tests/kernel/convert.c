@@ -101,6 +101,31 @@ static void check_norm(int64_t voxels, int64_t channels, oq_dtype in, oq_dtype o
 	free(room);
 }
 
+/* A pool of bytes equals the pool of what they stand for. */
+static void check_pool(void)
+{
+	const oq_pool_shape shapes[] = {{.channels = 5, .in = {4, 6, 5}, .out = {2, 3, 2}, .kernel = {2, 2, 2}, .stride = {2, 2, 2}},
+		{.channels = 70, .in = {5, 5, 5}, .out = {3, 3, 3}, .kernel = {3, 3, 3}, .stride = {2, 2, 2}, .pad_low = {1, 1, 1}}};
+	for (size_t i = 0; i < 2; i++) {
+		const oq_pool_shape *s = &shapes[i];
+		int64_t in = s->channels * s->in[0] * s->in[1] * s->in[2], out = s->channels * s->out[0] * s->out[1] * s->out[2];
+		uint8_t *x = malloc((size_t)in), *y = malloc((size_t)out);
+		float *wide = aligned_values(in), *want = aligned_values(out);
+		for (int64_t k = 0; k < in; k++)
+			wide[k] = (float)(x[k] = (uint8_t)random_below(256));
+		oq_max_pool(s, wide, want, 1);
+		for (int threads = 1; threads <= 3; threads++) {
+			oq_max_pool_u8(s, x, y, threads);
+			for (int64_t k = 0; k < out; k++)
+				OQ_CHECK_INT(y[k], (int)want[k]);
+		}
+		free(x);
+		free(y);
+		free(wide);
+		free(want);
+	}
+}
+
 static void check_conversions(void)
 {
 	static const int64_t counts[] = {1, 15, 16, 33, 1000, 4097};
@@ -123,5 +148,5 @@ static void check_typed(void)
 				check_norm(shapes[s][0], shapes[s][1], types[a], types[b]);
 }
 
-static const kernel_case cases[] = {{"convert", check_conversions, NULL}, {"typed_norm", check_typed, NULL}, {NULL, NULL, NULL}};
+static const kernel_case cases[] = {{"convert", check_conversions, NULL}, {"typed_norm", check_typed, NULL}, {"pool_u8", check_pool, NULL}, {NULL, NULL, NULL}};
 const kernel_family convert_family = KERNEL_FAMILY(cases);

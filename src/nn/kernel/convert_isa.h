@@ -12,6 +12,8 @@ typedef struct oq_convert_kernels {
 	void (*u8_to_f32)(int64_t count, const uint8_t *x, float scale, int32_t zero, float *y);
 	/* `inverse`: one over the scale */
 	void (*f32_to_u8)(int64_t count, const float *x, float inverse, int32_t zero, uint8_t *y);
+	/* y = max(x, y) */
+	void (*max_u8)(int64_t count, const uint8_t *x, uint8_t *y);
 } oq_convert_kernels;
 
 extern const oq_convert_kernels oq_convert_plain;

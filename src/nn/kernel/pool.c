@@ -1,9 +1,11 @@
 /* Pooling, channels-last. Work is cut by output line or by channels, so no sum is ever split between threads. */
 #include "kernel/simple.h"
 
+#include "convert_isa.h"
 #include "simple_isa.h"
 
 #include <math.h>
+#include <string.h>
 
 #define TILE 128 /* channels whose sums in double stay in L1 */
 
@@ -71,6 +73,24 @@ static void pool(const oq_pool_shape *s, window_fn *reduce, const float *x, floa
 void oq_max_pool(const oq_pool_shape *shape, const float *x, float *y, int threads)
 {
 	pool(shape, max_window, x, y, threads);
+}
+
+void oq_max_pool_u8(const oq_pool_shape *s, const uint8_t *x, uint8_t *y, int threads)
+{
+	const oq_convert_kernels *kernels = oq_convert_best();
+	int64_t lines = s->out[0] * s->out[1];
+#pragma omp parallel for num_threads(threads) if (threads > 1 && lines > 1) schedule(static)
+	for (int64_t line = 0; line < lines; line++)
+		for (int64_t v = 0; v < s->out[2]; v++) {
+			const int64_t out[3] = {line / s->out[1], line % s->out[1], v};
+			uint8_t *to = y + (line * s->out[2] + v) * s->channels;
+			window w = window_at(s, out);
+			memset(to, 0, (size_t)s->channels);
+			for (int64_t d = w.low[0]; d < w.high[0]; d++)
+				for (int64_t h = w.low[1]; h < w.high[1]; h++)
+					for (int64_t i = w.low[2]; i < w.high[2]; i++)
+						kernels->max_u8(s->channels, x + ((d * s->in[1] + h) * s->in[2] + i) * s->channels, to);
+		}
 }
 
 void oq_avg_pool(const oq_pool_shape *shape, const float *x, float *y, int threads)

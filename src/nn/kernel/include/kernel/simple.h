@@ -31,6 +31,8 @@ typedef struct oq_pool_shape {
 /* Padding takes no part: the maximum and the mean are over the real voxels of a window (NaN wins the maximum). A window
  * without any gives -inf and 0. Means are summed in double in row-major order. */
 void oq_max_pool(const oq_pool_shape *shape, const float *x, float *y, int threads);
+/* The same of bytes that all have one scale; every window holds a real voxel. */
+void oq_max_pool_u8(const oq_pool_shape *shape, const uint8_t *x, uint8_t *y, int threads);
 void oq_avg_pool(const oq_pool_shape *shape, const float *x, float *y, int threads);
 /* y[c] = mean over all voxels, summed in double in voxel order. */
 void oq_global_avg_pool(int64_t voxels, int64_t channels, const float *x, float *y, int threads);
