@@ -225,6 +225,31 @@ typedef struct oq_robustness_options {
  * and counted. `json` (free with oq_string_free) may be NULL. */
 OQ_API oq_status oq_robustness(const oq_robustness_options *options, char **json, oq_error *err);
 
+typedef struct oq_jitter_options {
+	const char *manifest, *output; /* CSV in, CSV out: every column, and oq_row, oq_draw, oq_shift_mm */
+	double radius_mm;              /* of the ball that seeds are moved in, evenly */
+	int draws;                     /* rows of the output: draws times those of the manifest, draw after draw */
+	uint64_t seed;
+} oq_jitter_options;
+/* A manifest of moved seeds: a pure function of seed, row and draw. */
+OQ_API oq_status oq_jitter(const oq_jitter_options *options, oq_error *err);
+
+typedef enum oq_negative_control { OQ_NEGATIVE_NONE = 0, OQ_NEGATIVE_SHUFFLED, OQ_NEGATIVE_SAMPLED } oq_negative_control;
+
+typedef struct oq_perturb_options {
+	const char *patches, *output; /* .npy [N,1,D,H,W] or [N,D,H,W]; of the output a record is written beside it, .json */
+	bool own_units;               /* noise and offset are in the patches' own units, nothing is clipped; else in HU, by the patches' record */
+	double noise_sd, offset;      /* 0: none */
+	double blur_voxels;           /* sigma of a Gaussian; 0: none */
+	double resample_factor;       /* to voxels this much larger and back; 0: none */
+	oq_negative_control control;  /* voxels of the lesion (or of all else: `outside`) shuffled, or drawn from themselves */
+	bool outside;
+	const char *mask;             /* .npy of the patches' size, above 0 in the lesion; or NULL, with ... */
+	double radius_voxels;         /* ... a ball around the centre instead */
+	uint64_t seed;                /* a control uses its lower 32 bits */
+} oq_perturb_options;
+OQ_API oq_status oq_perturb(const oq_perturb_options *options, oq_error *err);
+
 typedef struct oq_certify_options {
 	const char *reference, *candidate; /* the float32 package, and the quantised one that was made from it */
 	const char *manifest;              /* test seeds; rows that calibration saw are refused */

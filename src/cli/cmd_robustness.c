@@ -85,8 +85,79 @@ static int run_measure(int argc, char **argv)
 	return oq_cli_flush();
 }
 
+static const oq_command command_jitter = {"robustness jitter", "MANIFEST.csv --jitter MM --draws N [--seed S] -o MOVED.csv", "",
+	"A manifest in which every seed is moved, --draws times, to a point drawn evenly from the ball of --jitter millimetres around it, draw\n"
+	"after draw. The same seed gives the same points. Embed it, and the result is a --retest here and a --jitter for 'compare'.",
+	"  oncoquant robustness jitter seeds.csv --jitter 3 --draws 10 --seed 1 -o moved.csv\n"
+	"  oncoquant embed ct-fm.oq seeds.csv -o still.npy && oncoquant embed ct-fm.oq moved.csv -o moved.npy\n"
+	"  oncoquant robustness --test still.npy --retest moved.npy\n", NULL};
+
+static int run_jitter(int argc, char **argv)
+{
+	oq_common common = {0};
+	oq_jitter_options job = {0};
+	int64_t draws = 1, seed = 42;
+	int count;
+	const oq_option options[] = {
+		{.name = "--jitter", .kind = OQ_OPTION_NUMBER, .target = &job.radius_mm, .value_name = "MM", .low = 0, .high = 100, .help = "radius of the ball"},
+		{.name = "--draws", .kind = OQ_OPTION_INT, .target = &draws, .value_name = "N", .low = 1, .high = 10000, .help = "moved seeds per row; default 1"},
+		{.name = "--seed", .kind = OQ_OPTION_INT, .target = &seed, .value_name = "S", .low = 0, .high = UINT32_MAX, .help = "of the draws; default 42"},
+		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "FILE.csv", .help = "the manifest to write"},
+		OQ_COMMON_OPTIONS(common)};
+	int code = oq_options_parse(&command_jitter, options, &common, argc, argv, &job.manifest, 1, &count);
+	if (code)
+		return code < 0 ? oq_cli_flush() : code;
+	if (count != 1 || !job.output || !(job.radius_mm > 0))
+		return oq_cli_usage("robustness jitter: a manifest, --jitter MM and -o FILE.csv are needed");
+	job.draws = (int)draws;
+	job.seed = (uint64_t)seed;
+	oq_error err = {0};
+	return oq_jitter(&job, &err) == OQ_OK ? OQ_OK : oq_cli_fail(&err);
+}
+
+static const oq_command command_perturb = {"robustness perturb", "PATCHES.npy [changes] -o CHANGED.npy", "",
+	"Patches as another scanner might have given them, or, with --control, with the lesion destroyed (READII's negative controls). Several\n"
+	"changes are made in the order: control, resampling, blur, noise, offset. HU need the record (.json) that 'patches' writes.",
+	"  oncoquant robustness perturb patches.npy --noise 20 -o noisy.npy\n"
+	"  oncoquant robustness perturb patches.npy --control shuffled --radius 8 -o destroyed.npy\n", NULL};
+
+static int run_perturb(int argc, char **argv)
+{
+	static const char *const controls[] = {"none", "shuffled", "sampled", NULL};
+	oq_common common = {0};
+	oq_perturb_options job = {0};
+	int64_t seed = 42;
+	int count, control = 0;
+	const oq_option options[] = {
+		{.name = "--noise", .kind = OQ_OPTION_NUMBER, .target = &job.noise_sd, .value_name = "HU", .low = 0, .high = 10000, .help = "standard deviation of Gaussian noise"},
+		{.name = "--offset", .kind = OQ_OPTION_NUMBER, .target = &job.offset, .value_name = "HU", .low = -10000, .high = 10000, .help = "added to every voxel"},
+		{.name = "--blur", .kind = OQ_OPTION_NUMBER, .target = &job.blur_voxels, .value_name = "VOXELS", .low = 0, .high = 20, .help = "a smoother kernel: sigma of a Gaussian"},
+		{.name = "--resample", .kind = OQ_OPTION_NUMBER, .target = &job.resample_factor, .value_name = "FACTOR", .low = 1, .high = 8, .help = "to voxels this much larger, and back"},
+		{.name = "--control", .kind = OQ_OPTION_CHOICE, .target = &control, .value_name = "shuffled|sampled", .choices = controls, .help = "voxels of the lesion in another order, or drawn from themselves"},
+		{.name = "--outside", .kind = OQ_OPTION_FLAG, .target = &job.outside, .help = "the voxels around the lesion instead"},
+		{.name = "--mask", .kind = OQ_OPTION_TEXT, .target = &job.mask, .value_name = "FILE.npy", .help = "lesions: above 0, of the patches' size"},
+		{.name = "--radius", .kind = OQ_OPTION_NUMBER, .target = &job.radius_voxels, .value_name = "VOXELS", .low = 0, .high = 10000, .help = "a ball around the seed as lesion, instead of --mask"},
+		{.name = "--patch-units", .kind = OQ_OPTION_FLAG, .target = &job.own_units, .help = "noise and offset in the patches' own units; no clipping"},
+		{.name = "--seed", .kind = OQ_OPTION_INT, .target = &seed, .value_name = "S", .low = 0, .high = UINT32_MAX, .help = "of noise and control; default 42"},
+		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "FILE.npy", .help = "the patches to write"},
+		OQ_COMMON_OPTIONS(common)};
+	int code = oq_options_parse(&command_perturb, options, &common, argc, argv, &job.patches, 1, &count);
+	if (code)
+		return code < 0 ? oq_cli_flush() : code;
+	if (count != 1 || !job.output)
+		return oq_cli_usage("robustness perturb: a file of patches and -o FILE.npy are needed");
+	job.control = (oq_negative_control)control;
+	job.seed = (uint64_t)seed;
+	oq_error err = {0};
+	return oq_perturb(&job, &err) == OQ_OK ? OQ_OK : oq_cli_fail(&err);
+}
+
 static int run(int argc, char **argv)
 {
+	if (argc > 0 && !strcmp(argv[0], "jitter"))
+		return run_jitter(argc - 1, argv + 1);
+	if (argc > 0 && !strcmp(argv[0], "perturb"))
+		return run_perturb(argc - 1, argv + 1);
 	return run_measure(argc, argv);
 }
 
