@@ -1,4 +1,5 @@
 /* How alike models see the same patches: every pair of several files of embeddings. */
+#include "failed.h"
 #include "gate.h"
 
 #include "core/file.h"
@@ -22,6 +23,7 @@ static const struct measure {
 	{"debiased_cka", "Debiased CKA", offsetof(oq_similarity, debiased_cka)},
 	{"rsa_spearman", "RSA (Spearman, cosine)", offsetof(oq_similarity, rsa_spearman)},
 	{"procrustes_angle", "Procrustes angle (radians)", offsetof(oq_similarity, procrustes_angle)},
+	{"procrustes_disparity", "Procrustes disparity", offsetof(oq_similarity, procrustes_disparity)},
 };
 #define MEASURES (sizeof measures / sizeof *measures)
 
@@ -30,13 +32,18 @@ typedef struct comparison {
 	int count, threads;
 	oq_matrix matrices[MOST];
 	char *names[MOST];
+	oq_similarity_side *sides[MOST];
+	int64_t left_out;
 	double *values; /* [measure][count][count] */
 } comparison;
 
-/* File name without folder and ending. */
-static char *name_of(const char *path)
+/* File name without ending, and without folders or with the last of them: whole paths can hold names of patients or machines. */
+static char *name_of(const char *path, bool with_folder)
 {
 	const char *slash = strrchr(path, '/'), *start = slash ? slash + 1 : path, *dot = strrchr(start, '.');
+	if (with_folder && slash)
+		for (start = slash; start > path && start[-1] != '/'; start--)
+			continue;
 	size_t length = dot && dot > start ? (size_t)(dot - start) : strlen(start);
 	char *name = oq_alloc(length + 1);
 	if (name) {
@@ -53,18 +60,48 @@ static double *value_at(const comparison *c, size_t measure, int i, int j)
 
 static oq_status measure_pairs(comparison *c, oq_error *err)
 {
-	for (int i = 0; i < c->count; i++)
+	for (int i = 0; i < c->count; i++) {
+		OQ_TRY(oq_similarity_open(&c->matrices[i], c->threads, &c->sides[i], err));
 		for (int j = 0; j <= i; j++) {
 			oq_similarity pair;
-			if (c->matrices[i].rows != c->matrices[j].rows)
-				return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %lld rows, %s has %lld: expected the same patches", c->options->embeddings[i],
-					(long long)c->matrices[i].rows, c->options->embeddings[j], (long long)c->matrices[j].rows);
-			OQ_TRY(oq_similarity_measure(&c->matrices[i], &c->matrices[j], c->threads, &pair, err));
-			for (size_t m = 0; m < MEASURES; m++)
+			OQ_TRY(oq_similarity_pair(c->sides[i], c->sides[j], c->threads, &pair, err));
+			for (size_t m = 0; m < MEASURES; m++) {
 				memcpy(value_at(c, m, i, j), (const unsigned char *)&pair + measures[m].offset, sizeof(double));
-			for (size_t m = 0; m < MEASURES; m++)
 				*value_at(c, m, j, i) = *value_at(c, m, i, j);
+			}
 		}
+	}
+	return OQ_OK;
+}
+
+/* Files of one name in several folders (one folder per precision, say) are told apart by their folders. */
+static bool is_shared(const comparison *c, int i)
+{
+	for (int j = 0; j < c->count; j++)
+		if (j != i && !strcmp(c->names[i], c->names[j]))
+			return true;
+	return false;
+}
+
+static oq_status name_all(comparison *c, oq_error *err)
+{
+	bool shared[MOST];
+	for (int i = 0; i < c->count; i++) {
+		c->names[i] = name_of(c->options->embeddings[i], false);
+		if (!c->names[i])
+			return oq_fail_memory(err, c->options->embeddings[i], 0);
+	}
+	for (int i = 0; i < c->count; i++)
+		shared[i] = is_shared(c, i);
+	for (int i = 0; i < c->count; i++) {
+		char *longer = shared[i] ? name_of(c->options->embeddings[i], true) : NULL;
+		if (shared[i] && !longer)
+			return oq_fail_memory(err, c->options->embeddings[i], 0);
+		if (longer) {
+			oq_free(c->names[i]);
+			c->names[i] = longer;
+		}
+	}
 	return OQ_OK;
 }
 
@@ -73,11 +110,15 @@ static oq_status read_all(comparison *c, oq_error *err)
 	if (c->options->count < 2 || c->options->count > MOST)
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "similarity: %d files of embeddings, expected 2 to %d", c->options->count, MOST);
 	for (int i = 0; i < c->options->count; i++) {
-		OQ_TRY(oq_gate_read_matrix(c->options->embeddings[i], &c->matrices[c->count], err));
-		c->names[c->count++] = name_of(c->options->embeddings[i]);
-		if (!c->names[i])
-			return oq_fail_memory(err, c->options->embeddings[i], 0);
+		OQ_TRY(oq_gate_read_matrix(c->options->embeddings[i], &c->matrices[i], err));
+		c->count++;
 	}
+	for (int i = 1; i < c->count; i++) /* some times as many rows are not the same patches here */
+		if (c->matrices[i].rows != c->matrices[0].rows)
+			return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %lld rows, %s has %lld: expected the same patches", c->options->embeddings[i],
+				(long long)c->matrices[i].rows, c->options->embeddings[0], (long long)c->matrices[0].rows);
+	OQ_TRY(name_all(c, err));
+	OQ_TRY(oq_leave_out_failed(c->matrices, c->options->embeddings, c->count, 4, &c->left_out, err));
 	c->values = oq_calloc(MEASURES * (size_t)(c->count * c->count), sizeof *c->values);
 	return c->values ? measure_pairs(c, err) : oq_fail_memory(err, "similarity", 0);
 }
@@ -86,13 +127,17 @@ static oq_json *describe(const comparison *c)
 {
 	oq_json *root = oq_json_object();
 	oq_json *names = oq_json_add_array(root, "names");
-	bool good = names && oq_json_add_int(root, "rows", c->matrices[0].rows);
+	int64_t rows = c->matrices[0].rows, sizes[MOST];
+	for (int i = 0; i < c->count; i++)
+		sizes[i] = c->matrices[i].columns;
+	bool good = names && oq_json_add_int(root, "schema", 1) && oq_json_add_int(root, "rows", rows) && oq_json_add_int(root, "rows_left_out", c->left_out)
+		&& oq_json_add_int(root, "rsa_rows", rows < OQ_RSA_ROWS ? rows : OQ_RSA_ROWS) && oq_json_add_ints(root, "sizes", sizes, c->count);
 	for (int i = 0; i < c->count && good; i++)
 		good = oq_json_add_string(names, NULL, c->names[i]);
 	for (size_t m = 0; m < MEASURES && good; m++) {
-		oq_json *rows = oq_json_add_array(root, measures[m].key);
+		oq_json *matrix = oq_json_add_array(root, measures[m].key);
 		for (int i = 0; i < c->count && good; i++) {
-			oq_json *row = oq_json_add_array(rows, NULL);
+			oq_json *row = oq_json_add_array(matrix, NULL);
 			for (int j = 0; j < c->count && good; j++)
 				good = oq_json_add_number(row, NULL, *value_at(c, m, i, j));
 		}
@@ -149,7 +194,8 @@ oq_status oq_similarity_files(const oq_similarity_options *options, char **json,
 		text = NULL;
 	}
 	oq_string_free(text);
-	for (int i = 0; i < c.count; i++) {
+	for (int i = 0; i < MOST; i++) {
+		oq_similarity_close(c.sides[i]);
 		oq_gate_free_matrix(&c.matrices[i]);
 		oq_free(c.names[i]);
 	}

@@ -46,6 +46,10 @@ static int run(int argc, char **argv)
 		puts(text);
 	} else if (!common.quiet) {
 		cJSON *report = cJSON_Parse(text);
+		printf("%.0f rows", oq_cli_number(report, "rows"));
+		if (oq_cli_number(report, "rows_left_out") > 0)
+			printf("; %.0f that failed in some file are left out", oq_cli_number(report, "rows_left_out"));
+		printf("\n");
 		print_matrix(report, "mutual_knn10", "Shared among the 10 nearest neighbours");
 		print_matrix(report, "debiased_cka", "Debiased CKA");
 		print_matrix(report, "rsa_spearman", "RSA (Spearman of cosine distances)");
@@ -58,5 +62,5 @@ static int run(int argc, char **argv)
 
 const oq_command oq_command_similarity = {"similarity", "A.npy B.npy [C.npy...] [-o DIR]", "how alike models see the same patches",
 	"Embeddings of the same patches by several models or precisions, row by row; dimensions may differ. Mutual neighbours, linear and\n"
-	"debiased CKA, RSA and the Procrustes angle of every pair, as tables, CSV and drawings. docs/fidelity.md has the formulas.",
+	"debiased CKA, RSA and the Procrustes angle of every pair, as tables, CSV and drawings. docs/similarity.md has the formulas.",
 	"  oncoquant similarity ct-fm.npy merlin.npy voco.npy -o out\n", run};
