@@ -1,6 +1,7 @@
 #include "nifti_header.h"
 
 #include "core/mem.h"
+#include "formats.h"
 
 #include <math.h>
 #include <string.h>
@@ -50,27 +51,9 @@ static double f64(fields f, size_t offset)
 	return value;
 }
 
-static bool starts_with(const unsigned char *bytes, size_t count, const char *text)
-{
-	size_t n = strlen(text);
-	return count >= n && !memcmp(bytes, text, n);
-}
-
-/* What else people put under such a name; "" when it is none of these. */
-static const char *hint(const unsigned char *bytes, size_t count)
-{
-	if (starts_with(bytes, count, "<!DOCTYPE") || starts_with(bytes, count, "<!doctype") || starts_with(bytes, count, "<html") || starts_with(bytes, count, "<HTML"))
-		return "; it is an HTML page, perhaps a failed download";
-	if (starts_with(bytes, count, "version https://git-lfs"))
-		return "; it is a git-lfs pointer, the scan itself was not fetched";
-	if (count >= 132 && !memcmp(bytes + 128, "DICM", 4))
-		return "; it is DICOM: convert it with dcm2niix";
-	return "";
-}
-
 static oq_status refuse_magic(const char *path, const unsigned char *bytes, size_t count, const char *what, oq_error *err)
 {
-	return oq_fail(err, OQ_E_INPUT, "E_MAGIC", "%s: %s%s", path, what, hint(bytes, count));
+	return oq_fail(err, OQ_E_INPUT, "E_MAGIC", "%s: %s%s", path, what, oq_format_hint(bytes, count));
 }
 
 static oq_status parse1(fields f, const char *path, oq_nifti_header *h, oq_error *err)
@@ -133,8 +116,7 @@ static oq_status parse2(fields f, const char *path, oq_nifti_header *h, oq_error
 
 oq_status oq_nifti_header_parse(const unsigned char *bytes, size_t count, const char *path, oq_nifti_header *h, oq_error *err)
 {
-	const uint16_t probe = 1;
-	bool big_machine = *(const unsigned char *)&probe == 0;
+	bool big_machine = oq_machine_is_big_endian();
 	*h = (oq_nifti_header){0};
 	if (count >= 4) {
 		for (int big = 0; big < 2 && !h->version; big++) {
@@ -145,7 +127,7 @@ oq_status oq_nifti_header_parse(const unsigned char *bytes, size_t count, const 
 			h->version = size == OQ_NIFTI1_BYTES ? 1 : size == OQ_NIFTI2_BYTES ? 2 : 0;
 		}
 	}
-	if (!h->version && (count >= OQ_NIFTI1_BYTES || hint(bytes, count)[0]))
+	if (!h->version && (count >= OQ_NIFTI1_BYTES || oq_format_hint(bytes, count)[0]))
 		return refuse_magic(path, bytes, count, "is not NIfTI: its header size field is neither 348 nor 540", err);
 	size_t need = h->version == 2 ? OQ_NIFTI2_BYTES : OQ_NIFTI1_BYTES;
 	if (count < need)

@@ -13,8 +13,10 @@
 struct oq_stream {
 	char *path;
 	int fd;
-	uint64_t size, at;     /* of the file */
-	bool gzip, inflating, ended, garbage;
+	uint64_t size, at, start; /* of the file */
+	bool gzip;                /* the file begins like one */
+	bool inflating;           /* z is set up, and what is read comes from it */
+	bool ended, garbage;
 	z_stream z;
 	unsigned char *chunk;
 };
@@ -33,10 +35,22 @@ static oq_status open_stream(oq_stream *s, oq_error *err)
 	if (s->size >= 2)
 		OQ_TRY(oq_file_read_at(s->fd, s->path, magic, 2, 0, OQ_E_INPUT, err));
 	s->gzip = gzip_follows(magic, s->size);
-	if (!s->gzip)
+	return oq_stream_begin(s, 0, s->gzip, err);
+}
+
+oq_status oq_stream_begin(oq_stream *s, uint64_t offset, bool inflate, oq_error *err)
+{
+	if (s->inflating)
+		inflateEnd(&s->z);
+	s->inflating = s->ended = s->garbage = false;
+	s->at = s->start = offset;
+	if (!inflate)
 		return OQ_OK;
-	s->chunk = oq_alloc(CHUNK);
-	if (!s->chunk || inflateInit2(&s->z, 15 + 16) != Z_OK)
+	if (!s->chunk)
+		s->chunk = oq_alloc(CHUNK);
+	s->z = (z_stream){0};
+	/* 15 = the largest window, 32 = gzip or zlib by its first bytes */
+	if (!s->chunk || inflateInit2(&s->z, 15 + 32) != Z_OK)
 		return oq_fail_memory(err, s->path, CHUNK);
 	s->inflating = true;
 	return OQ_OK;
@@ -77,7 +91,12 @@ bool oq_stream_is_gzip(const oq_stream *s)
 
 uint64_t oq_stream_capacity(const oq_stream *s)
 {
-	return s->gzip ? s->size * GZIP_MOST : s->size;
+	return (s->size - s->start) * (s->inflating ? GZIP_MOST : 1);
+}
+
+uint64_t oq_stream_size(const oq_stream *s)
+{
+	return s->size;
 }
 
 bool oq_stream_has_garbage(const oq_stream *s)
@@ -107,10 +126,10 @@ static oq_status refuse_data(const oq_stream *s, oq_error *err)
 {
 	const char *what = s->z.msg ? s->z.msg : "damaged";
 	if (!strcmp(what, "incorrect data check"))
-		return oq_fail(err, OQ_E_INPUT, "E_GZ_CRC", "%s: gzip checksum does not match its data; the file is damaged", s->path);
+		return oq_fail(err, OQ_E_INPUT, "E_GZ_CRC", "%s: checksum does not match its data; the file is damaged", s->path);
 	if (!strcmp(what, "incorrect length check"))
 		return oq_fail(err, OQ_E_INPUT, "E_GZ_SIZE", "%s: gzip length does not match its data; the file is damaged", s->path);
-	return oq_fail(err, OQ_E_INPUT, "E_GZ_DATA", "%s: gzip data is damaged", s->path);
+	return oq_fail(err, OQ_E_INPUT, "E_GZ_DATA", "%s: compressed data is damaged", s->path);
 }
 
 /* At the end of a member: another one, or the end, or garbage (ignored, but told). */
@@ -139,7 +158,7 @@ static oq_status read_gzip(oq_stream *s, unsigned char *buffer, size_t bytes, si
 	while (*got < bytes && !s->ended) {
 		if (!s->z.avail_in) {
 			if (s->at == s->size)
-				return oq_fail(err, OQ_E_INPUT, "E_GZ_TRUNCATED", "%s: the gzip stream ends in the middle; the file is truncated", s->path);
+				return oq_fail(err, OQ_E_INPUT, "E_GZ_TRUNCATED", "%s: the compressed stream ends in the middle; the file is truncated", s->path);
 			OQ_TRY(refill(s, err));
 		}
 		size_t some = bytes - *got < ((size_t)1 << 30) ? bytes - *got : (size_t)1 << 30;
@@ -159,5 +178,5 @@ static oq_status read_gzip(oq_stream *s, unsigned char *buffer, size_t bytes, si
 
 oq_status oq_stream_read(oq_stream *s, void *buffer, size_t bytes, size_t *got, oq_error *err)
 {
-	return s->gzip ? read_gzip(s, buffer, bytes, got, err) : read_plain(s, buffer, bytes, got, err);
+	return s->inflating ? read_gzip(s, buffer, bytes, got, err) : read_plain(s, buffer, bytes, got, err);
 }

@@ -1,4 +1,5 @@
-/* Bytes of a scan file in order, plain or gzip (told apart by content; several gzip members follow each other as one stream).
+/* Bytes of a scan file in order, plain or gzip (told apart by content; several gzip members follow each other as one stream),
+ * or from a place inside the file on where a header says so.
  * Truncated or damaged data is an error, never zeros. */
 #ifndef OQ_IO_STREAM_H
 #define OQ_IO_STREAM_H
@@ -9,8 +10,12 @@ typedef struct oq_stream oq_stream;
 
 oq_status oq_stream_open(const char *path, oq_stream **out, oq_error *err);
 void oq_stream_close(oq_stream *stream);
-bool oq_stream_is_gzip(const oq_stream *stream);
-/* The most bytes that can come out: the file's size, or what gzip could expand it to. */
+bool oq_stream_is_gzip(const oq_stream *stream); /* by its first bytes */
+uint64_t oq_stream_size(const oq_stream *stream);
+/* Start over at byte `offset` of the file (at most its size): as it is, or through the gzip or zlib stream that begins there.
+ * A freshly opened stream stands at 0, inflating when it is gzip. */
+oq_status oq_stream_begin(oq_stream *stream, uint64_t offset, bool inflate, oq_error *err);
+/* The most bytes that can come out: what is left of the file there, or what it could expand to. */
 uint64_t oq_stream_capacity(const oq_stream *stream);
 /* Up to `bytes`; *got is less only at the end of the stream. */
 oq_status oq_stream_read(oq_stream *stream, void *buffer, size_t bytes, size_t *got, oq_error *err);

@@ -2,11 +2,9 @@
 #include "io/volume.h"
 
 #include "core/mem.h"
-#include "nifti_header.h"
-#include "stream.h"
+#include "formats.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define DEFAULT_MAX ((size_t)8 << 30)
@@ -16,82 +14,68 @@ typedef struct loader {
 	const char *path;
 	const oq_volume_options *options;
 	oq_stream *header_stream, *voxel_stream; /* the same for a single file */
-	oq_nifti_header header;
+	oq_voxel_place place;
 	oq_volume *volume;
-	size_t bytes;
-	uint64_t consumed; /* of the voxel stream */
 	oq_error *err;
 } loader;
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), m = strlen(end);
-	return n >= m && !strcmp(text + n - m, end);
-}
-
 static oq_status read_header(loader *l)
 {
-	unsigned char bytes[OQ_NIFTI2_BYTES];
-	size_t got, more = 0;
-	OQ_TRY(oq_stream_read(l->header_stream, bytes, OQ_NIFTI1_BYTES, &got, l->err));
-	/* The first field says whether the longer header follows. */
-	bool longer = got == OQ_NIFTI1_BYTES && (!memcmp(bytes, "\x1c\x02\0\0", 4) || !memcmp(bytes, "\0\0\x02\x1c", 4));
-	if (longer)
-		OQ_TRY(oq_stream_read(l->header_stream, bytes + got, OQ_NIFTI2_BYTES - got, &more, l->err));
-	l->consumed = got + more;
-	OQ_TRY(oq_nifti_header_parse(bytes, got + more, l->path, &l->header, l->err));
-	if (ends_with(l->path, ".gz") != oq_stream_is_gzip(l->header_stream))
-		oq_notes_add(&l->volume->notes, "W_NAME", "is %s although its name says otherwise", oq_stream_is_gzip(l->header_stream) ? "gzip" : "not gzip");
+	unsigned char first[OQ_SNIFF_BYTES];
+	size_t got;
+	OQ_TRY(oq_stream_open(l->path, &l->header_stream, l->err));
+	OQ_TRY(oq_stream_read(l->header_stream, first, sizeof first, &got, l->err));
+	OQ_TRY(oq_stream_begin(l->header_stream, 0, oq_stream_is_gzip(l->header_stream), l->err));
+	return oq_format_of(first, got, l->path)(l->header_stream, l->path, l->options, l->volume, &l->place, l->err);
+}
+
+/* The stream of the voxels, at the place where they or their compressed bytes begin. */
+static oq_status open_voxels(loader *l)
+{
+	oq_voxel_place *p = &l->place;
+	oq_error reason;
+	l->voxel_stream = l->header_stream;
+	if (p->path) {
+		l->voxel_stream = NULL;
+		if (oq_stream_open(p->path, &l->voxel_stream, &reason) != OQ_OK)
+			return oq_fail(l->err, OQ_E_INPUT, "E_PAIR", "%s: its voxels cannot be read: %.600s", l->path, reason.message);
+	}
+	bool compressed = p->coding == OQ_CODING_DEFLATE || (p->coding == OQ_CODING_SNIFF && oq_stream_is_gzip(l->voxel_stream));
+	uint64_t size = oq_stream_size(l->voxel_stream);
+	if (compressed && p->coding == OQ_CODING_SNIFF) {
+		p->skip = p->offset;
+		p->offset = 0;
+	}
+	if (p->at_end)
+		p->offset = p->bytes < size ? size - p->bytes : 0;
+	if (p->offset > size)
+		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: its voxels begin at byte %llu of a file of %llu", l->path, (unsigned long long)p->offset,
+			(unsigned long long)size);
+	return oq_stream_begin(l->voxel_stream, p->offset, compressed, l->err);
+}
+
+/* Declared size against what the file can hold, before a byte of it is allocated. */
+static oq_status check_size(const loader *l)
+{
+	uint64_t capacity = oq_stream_capacity(l->voxel_stream), skip = l->place.skip;
+	size_t bytes = l->place.bytes, most = l->options && l->options->max_bytes ? l->options->max_bytes : DEFAULT_MAX;
+	if (skip > capacity || bytes > capacity - skip)
+		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: declares %zu bytes of voxels from byte %llu on, the file can hold %llu", l->path, bytes,
+			(unsigned long long)(l->place.offset + skip), (unsigned long long)(l->place.offset + capacity));
+	if (bytes > most)
+		return oq_fail(l->err, OQ_E_RESOURCE, "E_MEMORY", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, bytes, most);
 	return OQ_OK;
 }
 
-/* NAME.hdr -> NAME.img, or the same with .gz */
-static oq_status open_pair(loader *l)
-{
-	char *path = oq_strdup(l->path);
-	if (!path)
-		return oq_fail_memory(l->err, l->path, strlen(l->path));
-	size_t n = strlen(path), tail = ends_with(path, ".hdr.gz") ? 7 : ends_with(path, ".hdr") ? 4 : 0;
-	oq_status status;
-	if (!tail) {
-		status = oq_fail(l->err, OQ_E_INPUT, "E_MAGIC", "%s: has the magic of a .hdr/.img pair, expected a file that holds its own voxels", l->path);
-	} else {
-		memcpy(path + n - tail, ".img", 4);
-		oq_error reason;
-		status = oq_stream_open(path, &l->voxel_stream, &reason);
-		if (status != OQ_OK)
-			status = oq_fail(l->err, OQ_E_INPUT, "E_PAIR", "%s: its voxels cannot be read: %.600s", l->path, reason.message);
-		l->consumed = 0;
-	}
-	oq_free(path);
-	return status;
-}
-
-/* An announced extension that is not there or damaged does not touch the voxels; it is told and skipped. */
-static void note_extension(loader *l, const unsigned char *gap, size_t bytes)
-{
-	if (bytes < 4 || !gap[0])
-		return;
-	uint32_t size = 0;
-	for (size_t i = 0; i < 4 && bytes >= 8; i++)
-		size |= (uint32_t)gap[4 + (l->header.swapped ? 3 - i : i)] << 8 * i;
-	if (bytes < 12 || size < 8 || size % 16 || size > bytes - 4)
-		oq_notes_add(&l->volume->notes, "W_EXTENSION", "its header extension is missing or damaged; it was skipped");
-}
-
-static oq_status skip_to_voxels(loader *l, uint64_t offset)
+static oq_status skip_to_voxels(loader *l)
 {
 	unsigned char gap[65536];
-	bool first = true;
-	while (l->consumed < offset) {
-		size_t want = offset - l->consumed < sizeof gap ? (size_t)(offset - l->consumed) : sizeof gap, got;
+	for (uint64_t left = l->place.skip; left > 0;) {
+		size_t want = left < sizeof gap ? (size_t)left : sizeof gap, got;
 		OQ_TRY(oq_stream_read(l->voxel_stream, gap, want, &got, l->err));
 		if (got < want)
-			return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: ends before its voxels begin at byte %llu", l->path, (unsigned long long)offset);
-		if (first && !l->header.pair)
-			note_extension(l, gap, got);
-		first = false;
-		l->consumed += got;
+			return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: ends before its voxels begin at byte %llu", l->path, (unsigned long long)l->place.skip);
+		left -= got;
 	}
 	return OQ_OK;
 }
@@ -108,33 +92,21 @@ static void swap_bytes(unsigned char *bytes, size_t count, size_t item)
 
 static oq_status read_voxels(loader *l)
 {
-	size_t got, extra;
+	size_t got, extra, bytes = l->place.bytes;
 	unsigned char after;
-	l->volume->voxels = oq_alloc_aligned(l->bytes);
+	l->volume->voxels = oq_alloc_aligned(bytes);
 	if (!l->volume->voxels)
-		return oq_fail_memory(l->err, l->path, l->bytes);
-	OQ_TRY(oq_stream_read(l->voxel_stream, l->volume->voxels, l->bytes, &got, l->err));
-	if (got < l->bytes)
-		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: holds %zu bytes of voxels, its header declares %zu", l->path, got, l->bytes);
+		return oq_fail_memory(l->err, l->path, bytes);
+	OQ_TRY(skip_to_voxels(l));
+	OQ_TRY(oq_stream_read(l->voxel_stream, l->volume->voxels, bytes, &got, l->err));
+	if (got < bytes)
+		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: holds %zu bytes of voxels, its header declares %zu", l->path, got, bytes);
 	/* Reading on makes gzip check its checksum and length. */
 	OQ_TRY(oq_stream_read(l->voxel_stream, &after, 1, &extra, l->err));
 	if (extra || oq_stream_has_garbage(l->voxel_stream))
 		oq_notes_add(&l->volume->notes, "W_TRAILING", "bytes follow its voxels; they were ignored");
-	if (l->header.swapped)
-		swap_bytes(l->volume->voxels, l->bytes, oq_dtype_size(l->volume->dtype));
-	return OQ_OK;
-}
-
-/* Declared size against what the file can hold, before a byte of it is allocated. */
-static oq_status check_size(const loader *l, uint64_t offset)
-{
-	uint64_t capacity = oq_stream_capacity(l->voxel_stream);
-	size_t most = l->options && l->options->max_bytes ? l->options->max_bytes : DEFAULT_MAX;
-	if (offset > capacity || l->bytes > capacity - offset)
-		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: declares %zu bytes of voxels from byte %llu on, the file can hold %llu", l->path, l->bytes,
-			(unsigned long long)offset, (unsigned long long)capacity);
-	if (l->bytes > most)
-		return oq_fail(l->err, OQ_E_RESOURCE, "E_MEMORY", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, l->bytes, most);
+	if (l->place.swapped)
+		swap_bytes(l->volume->voxels, bytes, oq_dtype_size(l->volume->dtype));
 	return OQ_OK;
 }
 
@@ -201,18 +173,9 @@ static oq_status check_values(loader *l)
 
 static oq_status load(loader *l)
 {
-	uint64_t offset;
-	OQ_TRY(oq_stream_open(l->path, &l->header_stream, l->err));
 	OQ_TRY(read_header(l));
-	OQ_TRY(oq_nifti_check_image(&l->header, l->path, l->volume, &l->bytes, l->err));
-	OQ_TRY(oq_nifti_check_offset(&l->header, l->path, l->volume, &offset, l->err));
-	OQ_TRY(oq_nifti_check_geometry(&l->header, l->path, l->options ? l->options->geometry : OQ_GEOMETRY_ITK, l->volume, l->err));
-	if (l->header.pair)
-		OQ_TRY(open_pair(l));
-	else
-		l->voxel_stream = l->header_stream;
-	OQ_TRY(check_size(l, offset));
-	OQ_TRY(skip_to_voxels(l, offset));
+	OQ_TRY(open_voxels(l));
+	OQ_TRY(check_size(l));
 	OQ_TRY(read_voxels(l));
 	return check_values(l);
 }
@@ -226,6 +189,7 @@ oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_
 	if (l.voxel_stream != l.header_stream)
 		oq_stream_close(l.voxel_stream);
 	oq_stream_close(l.header_stream);
+	oq_free(l.place.path);
 	if (status == OQ_OK)
 		*out = l.volume;
 	else
