@@ -152,7 +152,8 @@ oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_erro
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "quantize: a package, an output and, for int8, either a manifest or patches are needed");
 	oq_quantize_request request = {.package = options->package, .output = options->output, .precision = options->precision,
 		.weight_bits = options->weight_bits ? options->weight_bits : 8, .threads = options->threads > 0 ? options->threads : cpu.processors,
-		.speed_share = options->speed_share, .plain_rounding = options->nearest, .equalise = options->equalise, .progress = options->progress, .progress_context = options->context,
+		.speed_share = options->speed_share, .plain_rounding = options->nearest, .equalise = options->equalise,
+		.progress = options->progress, .progress_context = options->context,
 		.cancel = options->cancel};
 	oq_json *told = NULL;
 	oq_status status = int8 ? open_source(&s, err) : OQ_OK;

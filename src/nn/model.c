@@ -167,7 +167,8 @@ void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out)
 	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
 	*out = (oq_nn_layer){.node = node->name, .input = input->name, .output = output->name, .weight = a->weight, .in = input->shape[0] / a->groups,
 		.out = output->shape[0], .taps = taps, .gflop = 2e-9 * (double)output->count * (double)(input->shape[0] / a->groups * taps),
-		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0]), .private_output = oq_precision_private_output(graph, node)};
+		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0]),
+		.private_output = oq_precision_private_output(graph, node)};
 }
 
 void oq_nn_model_layer_taps(const oq_nn_model *model, int index, double *share)

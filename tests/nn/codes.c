@@ -85,13 +85,15 @@ static void check_layer(const layer *l, dnnl_engine_t engine, int threads)
 	size_t per_out = (size_t)(l->in[0] * a->kernel[0] * a->kernel[1] * a->kernel[2]), weights = per_out * (size_t)l->out[0];
 	uint8_t *x = oq_alloc_aligned(inputs);
 	float *y = oq_alloc_aligned(outputs * sizeof *y), *residual = oq_alloc_aligned(outputs * sizeof *residual);
-	oq_weights w = {.out = l->out[0], .per_out = per_out, .codes = oq_alloc(weights), .scale = oq_alloc((size_t)l->out[0] * 4), .bias = oq_alloc((size_t)l->out[0] * 4)};
+	oq_weights w = {.out = l->out[0], .per_out = per_out, .codes = oq_alloc(weights), .scale = oq_alloc((size_t)l->out[0] * 4),
+		.bias = oq_alloc((size_t)l->out[0] * 4)};
 	OQ_REQUIRE(x && y && residual && w.codes && w.scale && w.bias);
 	fill(l, x, inputs, &w, weights, residual, outputs);
 	const oq_value src = {.dtype = OQ_U8, .scale = 0.02f, .zero = l->src_zero}, dst = {.dtype = l->to_bytes ? OQ_U8 : OQ_F32, .scale = 0.5f, .zero = 0},
 		add = {.dtype = OQ_F32};
 	const oq_planner planner = {.threads = threads, .engine = engine};
-	oq_direct_desc desc = {.where = "test", .attributes = a, .compute = OQ_I8, .src = &src, .dst = &dst, .residual = l->residual ? &add : NULL, .slope = 0, .weights = &w};
+	oq_direct_desc desc = {.where = "test", .attributes = a, .compute = OQ_I8, .src = &src, .dst = &dst,
+		.residual = l->residual ? &add : NULL, .slope = 0, .weights = &w};
 	memcpy(desc.in, l->in, sizeof desc.in);
 	memcpy(desc.out, l->out, sizeof desc.out);
 	oq_direct *direct = NULL;
@@ -145,7 +147,8 @@ int main(void)
 	}
 	OQ_REQUIRE(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success);
 	bool vnni = cpu.avx512_vnni || cpu.avx_vnni;
-	static const int64_t shapes[][5] = {{16, 16, 5, 3, 1}, {64, 32, 6, 3, 1}, {32, 64, 7, 3, 2}, {128, 48, 3, 3, 1}, {64, 256, 4, 1, 1}, {256, 64, 5, 1, 2}, {40, 24, 6, 3, 1}};
+	static const int64_t shapes[][5] = {{16, 16, 5, 3, 1}, {64, 32, 6, 3, 1}, {32, 64, 7, 3, 2}, {128, 48, 3, 3, 1},
+		{64, 256, 4, 1, 1}, {256, 64, 5, 1, 2}, {40, 24, 6, 3, 1}};
 	for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
 		for (int variant = 0; variant < 16; variant++) {
 			layer l = make_layer(shapes[s][0], shapes[s][1], shapes[s][2], shapes[s][3], shapes[s][4]);

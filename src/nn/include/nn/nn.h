@@ -32,7 +32,8 @@ typedef struct oq_nn_model oq_nn_model;     /* immutable, shared by sessions */
 typedef struct oq_nn_session oq_nn_session; /* one thread at a time; owns activation memory */
 
 /* Quantisation is a property of values and of layers. A value with a range may be held as unsigned bytes,
- * value = scale * (code - zero); a layer with codes multiplies them, weight[o][i] = scale[o] * code[o][i], and adds `bias`. A layer may also bring other float weights. */
+ * value = scale * (code - zero); a layer with codes multiplies them, weight[o][i] = scale[o] * code[o][i], and adds `bias`. A layer
+ * may also bring other float weights. */
 typedef struct oq_nn_range {
 	const char *value;
 	float scale;
