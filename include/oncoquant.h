@@ -265,6 +265,20 @@ typedef struct oq_certify_options {
  * Returns as oq_compare does. `json` (free with oq_string_free) is the evidence; may be NULL. */
 OQ_API oq_status oq_certify(const oq_certify_options *options, char **json, oq_error *err);
 
+/* ---- 8. Energy ----------------------------------------------------------------------------------------------------- */
+
+typedef struct oq_energy oq_energy;
+
+/* Counters of Linux's powercap tree (RAPL): processor packages, and DRAM where it has a zone of its own; mirrored and memory-mapped twins are
+ * counted once. `root`: "/sys/class/powercap", or another tree. OQ_E_UNSUPPORTED when there is none (virtual machines seldom have one),
+ * OQ_E_RESOURCE when it may not be read; the message says how an administrator can allow it. */
+OQ_API oq_status oq_energy_open(const char *root, oq_energy **out, oq_error *err);
+OQ_API void oq_energy_close(oq_energy *energy);
+/* Joules since opening. Counters wrap after minutes: read at least every ten seconds. */
+OQ_API oq_status oq_energy_read(oq_energy *energy, double *joules, oq_error *err);
+/* "package-0 + dram" */
+OQ_API const char *oq_energy_zones(const oq_energy *energy);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static double now_seconds(void)
 {
@@ -29,8 +30,10 @@ static double peak_rss_mb(void)
 typedef struct bench {
 	const char *package;
 	int64_t threads, batch;
-	bool shared, profile, strict;
+	bool shared, profile, strict, energy;
 	int precision;
+	const char *powercap;
+	double tdp, idle_seconds; /* watts; how long to look at the idle machine */
 	double seconds;
 } bench;
 
@@ -38,6 +41,14 @@ typedef struct timing {
 	double minimum, median; /* ms per patch */
 	int runs;
 } timing;
+
+/* What a patch costs. `label` says how much to believe it. */
+typedef struct cost {
+	const char *label;      /* "measured-rapl", "estimate-tdp", "none" */
+	char zones[256], why[1024];
+	double idle_watts, watts, total, active; /* joules per patch: with, and without what the idle machine takes */
+	double seconds;
+} cost;
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -104,7 +115,36 @@ static double total_gflop(const char *text)
 	return sum;
 }
 
-static int print_result(const bench *b, const char *model_text, const char *steps_text, const timing *t, bool json)
+static void print_energy(const cost *c)
+{
+	if (!strcmp(c->label, "none"))
+		printf("  energy: n/a: %s\n", c->why);
+	else if (!strcmp(c->label, "estimate-tdp"))
+		printf("  energy: %.3g J per patch [estimate-tdp: %.1f W times the time; no measurement: %s]\n", c->total, c->watts, c->why);
+	else
+		printf("  energy: %.3g J per patch, %.3g J above idle [measured-rapl: %s; %.1f W, idle %.1f W, over %.0f s; CPU package energy, not the wall's]\n", c->total,
+			c->active, c->zones, c->watts, c->idle_watts, c->seconds);
+}
+
+static void add_energy(cJSON *out, const cost *c)
+{
+	cJSON *energy = cJSON_AddObjectToObject(out, "energy");
+	cJSON_AddStringToObject(energy, "label", c->label);
+	if (c->why[0])
+		cJSON_AddStringToObject(energy, "why", c->why);
+	if (!strcmp(c->label, "none"))
+		return;
+	cJSON_AddNumberToObject(energy, "joules_per_patch", c->total);
+	cJSON_AddNumberToObject(energy, "watts", c->watts);
+	if (strcmp(c->label, "measured-rapl"))
+		return;
+	cJSON_AddStringToObject(energy, "zones", c->zones);
+	cJSON_AddNumberToObject(energy, "joules_per_patch_above_idle", c->active);
+	cJSON_AddNumberToObject(energy, "idle_watts", c->idle_watts);
+	cJSON_AddNumberToObject(energy, "seconds", c->seconds);
+}
+
+static int print_result(const bench *b, const char *model_text, const char *steps_text, const timing *t, const cost *c, bool json)
 {
 	cJSON *model = cJSON_Parse(model_text);
 	double gflop = total_gflop(steps_text);
@@ -122,6 +162,8 @@ static int print_result(const bench *b, const char *model_text, const char *step
 		static const char *const copied[] = {"precision_asked", "precision_used", "weight_bytes", "session_bytes", "open_seconds", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
 		for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
 			cJSON_AddItemToObject(out, copied[i], cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(model, copied[i]), true));
+		if (b->energy)
+			add_energy(out, c);
 		if (b->profile)
 			cJSON_AddItemToObject(out, "steps", cJSON_Parse(steps_text));
 		char *text = cJSON_Print(out);
@@ -138,11 +180,66 @@ static int print_result(const bench *b, const char *model_text, const char *step
 			oq_cli_text(model, "precision_note")[0] ? "; " : "", oq_cli_text(model, "precision_note"));
 		printf("  opened in %.2f s, %.0f MB weights, %.0f MB per lane, peak memory %.0f MB\n", oq_cli_number(model, "open_seconds"),
 			oq_cli_number(model, "weight_bytes") / 1e6, oq_cli_number(model, "session_bytes") / 1e6, peak_rss_mb());
+		if (b->energy)
+			print_energy(c);
 		if (b->profile)
 			print_profile(steps_text, gflop);
 	}
 	cJSON_Delete(model);
 	return oq_cli_flush();
+}
+
+/* Joules over `seconds` of waiting or of running; counters wrap, so they are read often. */
+static oq_status watch(oq_energy *energy, oq_session *session, const bench *b, const float *patches, float *embeddings, double seconds, double *joules,
+	double *took, int64_t *count, oq_error *err)
+{
+	double start = now_seconds(), before;
+	oq_status status = oq_energy_read(energy, &before, err);
+	while (status == OQ_OK) {
+		if (session)
+			status = oq_session_run(session, patches, b->batch, embeddings, err);
+		else
+			nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+		*count += b->batch;
+		if (status == OQ_OK)
+			status = oq_energy_read(energy, joules, err);
+		*took = now_seconds() - start;
+		if (*took >= seconds || oq_cli_signal)
+			break;
+	}
+	*joules -= before;
+	return status;
+}
+
+static oq_status measure_energy(oq_session *session, const bench *b, const float *patches, float *embeddings, const timing *t, cost *c, oq_error *err)
+{
+	oq_energy *energy = NULL;
+	oq_error why = {0};
+	int64_t count = 0, idle = 0;
+	double joules, took;
+	if (oq_energy_open(b->powercap, &energy, &why) != OQ_OK) {
+		snprintf(c->why, sizeof c->why, "%s", why.message);
+		c->label = b->tdp > 0 ? "estimate-tdp" : "none";
+		double load = (double)b->threads / (double)sysconf(_SC_NPROCESSORS_ONLN);
+		c->watts = b->tdp * (0.1 + 0.9 * load * load * load);
+		c->total = c->watts * t->median / 1e3;
+		return OQ_OK;
+	}
+	c->label = "measured-rapl";
+	snprintf(c->zones, sizeof c->zones, "%s", oq_energy_zones(energy));
+	oq_status status = watch(energy, NULL, b, NULL, NULL, b->idle_seconds, &joules, &took, &idle, err);
+	if (status == OQ_OK) {
+		c->idle_watts = joules / took;
+		status = watch(energy, session, b, patches, embeddings, b->seconds > 30 ? b->seconds : 30, &joules, &took, &count, err);
+	}
+	if (status == OQ_OK) {
+		c->seconds = took;
+		c->watts = joules / took;
+		c->total = joules / (double)count;
+		c->active = (joules - c->idle_watts * took) / (double)count;
+	}
+	oq_energy_close(energy);
+	return status;
 }
 
 static int run_bench(bench *b, bool json)
@@ -153,6 +250,7 @@ static int run_bench(bench *b, bool json)
 	char *model_text = NULL, *steps_text = NULL;
 	int64_t shape[4];
 	timing t = {0};
+	cost c = {0};
 	/* Fewer patches than threads: the threads share each. */
 	b->shared = b->threads > 1 && b->batch < b->threads;
 	const oq_model_options options = {.threads_per_patch = b->shared ? (int)b->threads : 1, .precision = (oq_precision)b->precision,
@@ -170,11 +268,13 @@ static int run_bench(bench *b, bool json)
 	}
 	if (status == OQ_OK)
 		status = measure(session, b, patches, embeddings, &t, &err);
+	if (status == OQ_OK && b->energy)
+		status = measure_energy(session, b, patches, embeddings, &t, &c, &err);
 	if (status == OQ_OK)
 		status = oq_model_json(model, &model_text, &err);
 	if (status == OQ_OK)
 		status = oq_session_steps_json(session, &steps_text, &err);
-	int code = status == OQ_OK ? print_result(b, model_text, steps_text, &t, json) : oq_cli_fail(&err);
+	int code = status == OQ_OK ? print_result(b, model_text, steps_text, &t, &c, json) : oq_cli_fail(&err);
 	oq_string_free(model_text);
 	oq_string_free(steps_text);
 	oq_session_close(session);
@@ -187,7 +287,7 @@ static int run_bench(bench *b, bool json)
 static int run(int argc, char **argv)
 {
 	oq_common common = {0};
-	bench b = {.seconds = 3};
+	bench b = {.seconds = 3, .powercap = "/sys/class/powercap", .idle_seconds = 10};
 	int count;
 	const oq_option options[] = {
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &b.threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
@@ -195,6 +295,9 @@ static int run(int argc, char **argv)
 		{.name = "--seconds", .short_name = "-s", .kind = OQ_OPTION_NUMBER, .target = &b.seconds, .value_name = "S", .low = 0, .high = 86400, .help = "how long to measure (3)"},
 		{.name = "--profile", .kind = OQ_OPTION_FLAG, .target = &b.profile, .help = "time every step of the plan"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &b.precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
+		{.name = "--energy", .kind = OQ_OPTION_FLAG, .target = &b.energy, .help = "joules per patch from the processor's counters; takes 10 s idle and 30 s more"},
+		{.name = "--tdp", .kind = OQ_OPTION_NUMBER, .target = &b.tdp, .value_name = "W", .low = 0, .high = 2000, .help = "where there are no counters: estimate from this thermal design power"},
+		{.name = "--powercap-root", .kind = OQ_OPTION_TEXT, .target = &b.powercap, .value_name = "DIR", .help = "instead of /sys/class/powercap"},
 		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &b.strict, .help = "fail instead of computing in float32"},
 		OQ_COMMON_OPTIONS(common)};
 	int code = oq_options_parse(&oq_command_bench, options, &common, argc, argv, &b.package, 1, &count);

@@ -1,0 +1,63 @@
+/* Energy counters on a made-up tree: a package that wraps, its mirror, DRAM, zones that are parts of others, one that may not be read. */
+#include "check.h"
+
+#include <oncoquant.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[256];
+
+static void put(const char *zone, const char *file, const char *text)
+{
+	char path[512];
+	snprintf(path, sizeof path, "%s/%s", root, zone);
+	mkdir(path, 0700);
+	snprintf(path, sizeof path, "%s/%s/%s", root, zone, file);
+	FILE *out = fopen(path, "w");
+	OQ_REQUIRE(out);
+	fprintf(out, "%s\n", text);
+	fclose(out);
+}
+
+static void make_zone(const char *zone, const char *name, const char *energy)
+{
+	put(zone, "name", name);
+	put(zone, "energy_uj", energy);
+	put(zone, "max_energy_range_uj", "65712999613");
+}
+
+int main(void)
+{
+	oq_energy *energy = NULL;
+	oq_error err = {0};
+	double joules;
+	snprintf(root, sizeof root, "%s", "energy_XXXXXX");
+	OQ_REQUIRE(mkdtemp(root));
+	OQ_CHECK(oq_energy_open(root, &energy, &err) == OQ_E_UNSUPPORTED && !strcmp(err.code, "E_ENERGY"));
+	make_zone("intel-rapl:0", "package-0", "65712000000");
+	make_zone("intel-rapl:0:0", "core", "1000000");
+	make_zone("intel-rapl:0:1", "dram", "5000000");
+	make_zone("intel-rapl:1", "package-1", "65712000100");      /* the same counter, read a moment later */
+	make_zone("intel-rapl:2", "psys", "90000000");
+	make_zone("intel-rapl-mmio:0", "package-0", "65712000000");
+	make_zone("dtpm", "package-0", "1");
+	OQ_REQUIRE(oq_energy_open(root, &energy, &err) == OQ_OK);
+	OQ_CHECK_STR(oq_energy_zones(energy), "package-0 + dram");
+	OQ_CHECK(oq_energy_read(energy, &joules, &err) == OQ_OK && joules == 0);
+	put("intel-rapl:0", "energy_uj", "1000387"); /* past its end: 999613 uJ left, and 1000387 more */
+	put("intel-rapl:0:1", "energy_uj", "5500000");
+	put("intel-rapl:2", "energy_uj", "99000000");
+	OQ_CHECK(oq_energy_read(energy, &joules, &err) == OQ_OK);
+	OQ_CHECK_NEAR(joules, 2.0 + 0.5, 1e-9);
+	OQ_CHECK(oq_energy_read(energy, &joules, &err) == OQ_OK);
+	OQ_CHECK_NEAR(joules, 2.5, 1e-9);
+	put("intel-rapl:0", "energy_uj", "nonsense");
+	OQ_CHECK(oq_energy_read(energy, &joules, &err) == OQ_E_RESOURCE);
+	oq_energy_close(energy);
+	energy = NULL;
+	OQ_CHECK(oq_energy_open(root, &energy, &err) == OQ_E_RESOURCE && strstr(err.message, "energy_uj"));
+	char command[300];
+	snprintf(command, sizeof command, "rm -r %s", root);
+	OQ_CHECK(system(command) == 0);
+	return oq_checks_done();
+}
