@@ -37,7 +37,7 @@ static void print_report(const cJSON *report)
 	printf("%.0f rows, %.0f retest%s, %.0f dimensions", oq_cli_number(report, "rows"), oq_cli_number(report, "retests"),
 		oq_cli_number(report, "retests") > 1 ? "s" : "", oq_cli_number(report, "size"));
 	if (oq_cli_number(report, "rows_left_out") > 0)
-		printf("; %.0f failed rows left out", oq_cli_number(report, "rows_left_out"));
+		printf("; %.0f failed row%s left out", oq_cli_number(report, "rows_left_out"), oq_cli_number(report, "rows_left_out") > 1 ? "s" : "");
 	printf("\n\n  %-32s  %8s  %8s  %8s  %8s\n", "by row", "mean", "95 % low", "high", "least");
 	print_line(report, "by_row", "cosine", "cosine", estimate);
 	print_line(report, "by_row", "centred_cosine", "centred cosine", estimate);
@@ -85,11 +85,11 @@ static int run_measure(int argc, char **argv)
 	return oq_cli_flush();
 }
 
-static const oq_command command_jitter = {"robustness jitter", "MANIFEST.csv --jitter MM --draws N [--seed S] -o MOVED.csv", "",
+static const oq_command command_jitter = {"robustness jitter", "MANIFEST.csv --jitter MM --draws N [--seed S] -o JITTERED.csv", "",
 	"A manifest in which every seed is moved, --draws times, to a point drawn evenly from the ball of --jitter millimetres around it, draw\n"
 	"after draw. The same seed gives the same points. Embed it, and the result is a --retest here and a --jitter for 'compare'.",
-	"  oncoquant robustness jitter seeds.csv --jitter 3 --draws 10 --seed 1 -o moved.csv\n"
-	"  oncoquant embed ct-fm.oq seeds.csv -o still.npy && oncoquant embed ct-fm.oq moved.csv -o moved.npy\n"
+	"  oncoquant robustness jitter seeds.csv --jitter 3 --draws 10 --seed 1 -o jittered.csv\n"
+	"  oncoquant embed ct-fm.oq seeds.csv -o still.npy && oncoquant embed ct-fm.oq jittered.csv -o moved.npy\n"
 	"  oncoquant robustness --test still.npy --retest moved.npy\n", NULL};
 
 static int run_jitter(int argc, char **argv)
@@ -167,4 +167,4 @@ const oq_command oq_command_robustness = {"robustness", "--test A.npy --retest B
 	"by row with bootstrap intervals; ICC(2,1), ICC(3,1), concordance and Bland-Altman limits by dimension. docs/robustness.md has the\n"
 	"formulas. 'robustness jitter --help' and 'robustness perturb --help': how to make the second set.",
 	"  oncoquant robustness --test test.npy --retest retest.npy --csv dimensions.csv\n"
-	"  oncoquant robustness jitter seeds.csv --jitter 3 --draws 10 --seed 1 -o moved.csv\n", run};
+	"  oncoquant robustness jitter seeds.csv --jitter 3 --draws 10 --seed 1 -o jittered.csv\n", run};
