@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "inflate.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -179,4 +180,17 @@ static oq_status read_gzip(oq_stream *s, unsigned char *buffer, size_t bytes, si
 oq_status oq_stream_read(oq_stream *s, void *buffer, size_t bytes, size_t *got, oq_error *err)
 {
 	return s->inflating ? read_gzip(s, buffer, bytes, got, err) : read_plain(s, buffer, bytes, got, err);
+}
+
+bool oq_stream_read_whole(oq_stream *s, void *out, size_t bytes)
+{
+	/* Data that does not compress grows by far less than an eighth; a file larger than that holds something else behind. */
+	uint64_t packed = s->size - s->start, most = (uint64_t)bytes + bytes / 8 + CHUNK;
+	if (!s->inflating || !oq_inflate_whole_works() || packed > most)
+		return false;
+	unsigned char *data = oq_alloc((size_t)packed);
+	bool good = data && oq_file_read_at(s->fd, s->path, data, (size_t)packed, s->start, OQ_E_INPUT, NULL) == OQ_OK
+		&& oq_inflate_whole(data, (size_t)packed, out, bytes);
+	oq_free(data);
+	return good;
 }

@@ -19,6 +19,9 @@ oq_status oq_stream_begin(oq_stream *stream, uint64_t offset, bool inflate, oq_e
 uint64_t oq_stream_capacity(const oq_stream *stream);
 /* Up to `bytes`; *got is less only at the end of the stream. */
 oq_status oq_stream_read(oq_stream *stream, void *buffer, size_t bytes, size_t *got, oq_error *err);
+/* From a fresh begin of an inflating stream: everything at once into `out`, faster than reading. False = it did not work out,
+ * for whatever reason, and nothing was consumed: read as usual, which also says what is wrong. */
+bool oq_stream_read_whole(oq_stream *stream, void *out, size_t bytes);
 /* True when bytes that belong to no gzip member follow the last one. */
 bool oq_stream_has_garbage(const oq_stream *stream);
 

@@ -90,13 +90,22 @@ static void swap_bytes(unsigned char *bytes, size_t count, size_t item)
 		}
 }
 
-static oq_status read_voxels(loader *l)
+#define HEAD_MOST ((uint64_t)1 << 20) /* what may lie before the voxels in a stream that is decoded at once */
+
+/* The voxels by way of a buffer that also holds what lies before them in their stream. */
+static bool decode_at_once(loader *l, size_t room)
+{
+	if (room == l->place.bytes + l->place.skip && oq_stream_read_whole(l->voxel_stream, l->volume->voxels, room)) {
+		memmove(l->volume->voxels, (unsigned char *)l->volume->voxels + l->place.skip, l->place.bytes);
+		return true;
+	}
+	return false;
+}
+
+static oq_status decode(loader *l)
 {
 	size_t got, extra, bytes = l->place.bytes;
 	unsigned char after;
-	l->volume->voxels = oq_alloc_aligned(bytes);
-	if (!l->volume->voxels)
-		return oq_fail_memory(l->err, l->path, bytes);
 	OQ_TRY(skip_to_voxels(l));
 	OQ_TRY(oq_stream_read(l->voxel_stream, l->volume->voxels, bytes, &got, l->err));
 	if (got < bytes)
@@ -105,6 +114,17 @@ static oq_status read_voxels(loader *l)
 	OQ_TRY(oq_stream_read(l->voxel_stream, &after, 1, &extra, l->err));
 	if (extra || oq_stream_has_garbage(l->voxel_stream))
 		oq_notes_add(&l->volume->notes, "W_TRAILING", "bytes follow its voxels; they were ignored");
+	return OQ_OK;
+}
+
+static oq_status read_voxels(loader *l)
+{
+	size_t bytes = l->place.bytes, room = l->place.skip <= HEAD_MOST ? bytes + (size_t)l->place.skip : bytes;
+	l->volume->voxels = oq_alloc_aligned(room);
+	if (!l->volume->voxels)
+		return oq_fail_memory(l->err, l->path, room);
+	if (!decode_at_once(l, room))
+		OQ_TRY(decode(l));
 	if (l->place.swapped)
 		swap_bytes(l->volume->voxels, bytes, oq_dtype_size(l->volume->dtype));
 	return OQ_OK;
