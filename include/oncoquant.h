@@ -141,8 +141,18 @@ OQ_API oq_status oq_scan_png(const oq_scan *scan, const double seed_lps_mm[3], c
 
 /* ---- 5. Cohorts ---------------------------------------------------------------------------------------------------- */
 
+/* What a manifest's coordX, coordY, coordZ mean. */
+typedef enum oq_coords {
+	OQ_COORDS_LPS = 0, /* millimetres, as ITK, DICOM and the benchmark's tables */
+	OQ_COORDS_RAS,     /* millimetres, as NIfTI tools */
+	OQ_COORDS_VOXEL    /* index of the file's own axes, from 0, may be fractional */
+} oq_coords;
+
 typedef struct oq_job {
 	const char *manifest;         /* CSV: image_path, coordX, coordY, coordZ (LPS mm) and any other columns; or NULL */
+	oq_coords coords;             /* of the manifest */
+	const char *root;             /* folder of the manifest's relative paths; NULL: the manifest's own */
+	const char *path_map;         /* "OLD=NEW": paths that begin with OLD begin with NEW instead; or NULL */
 	const char *patches;          /* .npy [N,1,D,H,W] or [N,D,H,W] float; or NULL */
 	const char *const *packages;  /* one or several */
 	const char *const *outputs;   /* a .npy path for each package; its .csv and .json are written beside it */

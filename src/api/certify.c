@@ -56,7 +56,7 @@ static oq_status open_certification(certification *c)
 	OQ_TRY(check_pair(c));
 	OQ_TRY(oq_session_open(c->reference, c->lanes, &c->reference_session, c->err));
 	OQ_TRY(oq_session_open(c->candidate, c->lanes, &c->candidate_session, c->err));
-	OQ_TRY(oq_rows_read(c->options->manifest, &c->rows, c->err));
+	OQ_TRY(oq_rows_read(c->options->manifest, NULL, &c->rows, c->err));
 	if (c->rows.failed)
 		return oq_fail(c->err, OQ_E_INPUT, "E_ROWS", "%s: %lld rows cannot be read; a test set must be whole", c->options->manifest, (long long)c->rows.failed);
 	size_t rows = (size_t)c->rows.count;

@@ -58,7 +58,7 @@ static oq_status check_job(const cohort *c)
 static oq_status read_rows(cohort *c)
 {
 	if (c->job->manifest)
-		return oq_rows_read(c->job->manifest, &c->rows, c->err);
+		return oq_rows_read(c->job->manifest, &(oq_paths){.root = c->job->root, .map = c->job->path_map}, &c->rows, c->err);
 	OQ_TRY(oq_npy_open(c->job->patches, &c->ready, c->err));
 	if (c->ready->rank < 4 || c->ready->rank > 5 || c->ready->shape[0] < 1)
 		return oq_fail(c->err, OQ_E_INPUT, "E_SHAPE", "%s: has %d axes, expected [N,1,D,H,W] or [N,D,H,W]", c->job->patches, c->ready->rank);
@@ -149,7 +149,9 @@ static oq_status get_patch(cohort *c, int64_t index, int model, const oq_scan *s
 		return OQ_OK;
 	}
 	oq_patch_report report;
-	OQ_TRY(oq_scan_patch(scan, c->models[model], row->seed, c->job->resampling, patch, &report, err));
+	double seed[3];
+	oq_seed_to_lps(scan, c->job->coords, row->seed, seed);
+	OQ_TRY(oq_scan_patch(scan, c->models[model], seed, c->job->resampling, patch, &report, err));
 	if (model == 0) {
 		row->padding_fraction = report.padding_fraction;
 		row->seed_hu = report.seed_hu;

@@ -64,7 +64,7 @@ static oq_status check(jitter *j)
 		return oq_fail(j->err, OQ_E_USAGE, "E_ARGUMENT", "jitter: %d draws, expected 1 to %d", o->draws, MAX_DRAWS);
 	if (!strcmp(o->manifest, o->output))
 		return oq_fail(j->err, OQ_E_USAGE, "E_OUTPUT", "%s: is the input as well as the output", o->output);
-	OQ_TRY(oq_rows_read(o->manifest, &j->rows, j->err));
+	OQ_TRY(oq_rows_read(o->manifest, NULL, &j->rows, j->err));
 	for (int64_t r = 0; r < j->rows.count; r++)
 		if (j->rows.rows[r].code[0]) /* left out, it would shift all blocks */
 			return oq_fail(j->err, OQ_E_INPUT, j->rows.rows[r].code, "%s", j->rows.rows[r].message ? j->rows.rows[r].message : o->manifest);

@@ -27,8 +27,15 @@ typedef struct oq_rows {
 	int64_t *order;      /* rows by scan, then by row */
 } oq_rows;
 
-/* Manifest: header and sizes are checked, a bad row fails alone. */
-oq_status oq_rows_read(const char *manifest, oq_rows *rows, oq_error *err);
+/* Where a manifest's scans are: see oq_job. Zeros: beside the manifest. */
+typedef struct oq_paths {
+	const char *root, *map;
+} oq_paths;
+
+/* Manifest: header and sizes are checked, a bad row fails alone. `paths` may be NULL. */
+oq_status oq_rows_read(const char *manifest, const oq_paths *paths, oq_rows *rows, oq_error *err);
+/* A row's seed in LPS mm, in a scan. */
+void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3], double lps[3]);
 /* `count` rows without a manifest. */
 oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err);
 void oq_rows_free(oq_rows *rows);

@@ -126,7 +126,8 @@ static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err
 	if (s->model)
 		good = good && add_model(root, s->model);
 	if (s->job->manifest)
-		good = good && oq_json_add_string(root, "resampling", oq_resampling_name(s->job->resampling));
+		good = good && oq_json_add_string(root, "coords", s->job->coords == OQ_COORDS_RAS ? "ras" : s->job->coords == OQ_COORDS_VOXEL ? "voxel" : "lps")
+			&& oq_json_add_string(root, "resampling", oq_resampling_name(s->job->resampling));
 	if (!strcmp(s->kind, "embeddings"))
 		good = good && oq_add_precision(root, s->model);
 	good = good && oq_add_environment(root, s->threads) && oq_json_add_number(root, "seconds", s->seconds);

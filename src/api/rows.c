@@ -35,16 +35,21 @@ static oq_status find_columns(const oq_table *table, const char *manifest, int c
 	return OQ_OK;
 }
 
-/* Relative paths are relative to the manifest's folder. */
-static char *resolve(const char *manifest, const char *path)
+/* "OLD=NEW": a path that begins with OLD begins with NEW; then, what is relative is relative to the root, or to the manifest's folder. */
+static char *resolve(const char *manifest, const oq_paths *paths, const char *path)
 {
-	const char *slash = strrchr(manifest, '/');
-	if (path[0] == '/' || !slash)
-		return oq_strdup(path);
-	size_t folder = (size_t)(slash - manifest) + 1, room = folder + strlen(path) + 1;
+	const char *slash = strrchr(manifest, '/'), *equals = paths && paths->map ? strchr(paths->map, '=') : NULL, *prefix = "";
+	size_t old = equals ? (size_t)(equals - paths->map) : 0, folder = slash ? (size_t)(slash - manifest) + 1 : 0;
+	if (equals && !strncmp(path, paths->map, old)) {
+		prefix = equals + 1;
+		path += old;
+	}
+	bool absolute = (prefix[0] ? prefix : path)[0] == '/';
+	const char *base = absolute ? "" : paths && paths->root ? paths->root : manifest;
+	size_t length = absolute ? 0 : paths && paths->root ? strlen(paths->root) : folder, room = length + strlen(prefix) + strlen(path) + 2;
 	char *out = oq_alloc(room);
 	if (out)
-		snprintf(out, room, "%.*s%s", (int)folder, manifest, path);
+		snprintf(out, room, "%.*s%s%s%s", (int)length, base, length && base[length - 1] != '/' ? "/" : "", prefix, path);
 	return out;
 }
 
@@ -80,7 +85,7 @@ static void parse_row(oq_rows *rows, int64_t index, const char *manifest, const 
 }
 
 /* Scans in the order of their first row, so that progress follows the manifest. */
-static oq_status group_rows(oq_rows *rows, const char *manifest, int path_column, oq_error *err)
+static oq_status group_rows(oq_rows *rows, const char *manifest, const oq_paths *paths, int path_column, oq_error *err)
 {
 	size_t count = (size_t)rows->count;
 	path_row *sorted = oq_calloc(count, sizeof *sorted);
@@ -102,7 +107,7 @@ static oq_status group_rows(oq_rows *rows, const char *manifest, int path_column
 	for (int64_t i = 0; i < rows->count && status == OQ_OK; i++) {
 		if (first[i] == i) {
 			rows->rows[i].scan = rows->scan_count;
-			rows->scans[rows->scan_count] = resolve(manifest, oq_table_cell(rows->table, i, path_column));
+			rows->scans[rows->scan_count] = resolve(manifest, paths, oq_table_cell(rows->table, i, path_column));
 			if (!rows->scans[rows->scan_count++])
 				status = oq_fail_memory(err, manifest, 0);
 		} else {
@@ -136,11 +141,13 @@ oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err)
 	return OQ_OK;
 }
 
-oq_status oq_rows_read(const char *manifest, oq_rows *rows, oq_error *err)
+oq_status oq_rows_read(const char *manifest, const oq_paths *paths, oq_rows *rows, oq_error *err)
 {
 	int columns[4];
 	oq_table *table = NULL;
 	*rows = (oq_rows){0};
+	if (paths && paths->map && (paths->map[0] == '=' || !strchr(paths->map, '=')))
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "path map: is \"%s\", expected OLD=NEW", paths->map);
 	OQ_TRY(oq_table_read(manifest, &table, err));
 	oq_status status = find_columns(table, manifest, columns, err);
 	if (status == OQ_OK && oq_table_rows(table) == 0)
@@ -149,7 +156,7 @@ oq_status oq_rows_read(const char *manifest, oq_rows *rows, oq_error *err)
 		status = oq_rows_plain(oq_table_rows(table), rows, err);
 	rows->table = table;
 	if (status == OQ_OK)
-		status = group_rows(rows, manifest, columns[0], err);
+		status = group_rows(rows, manifest, paths, columns[0], err);
 	for (int64_t i = 0; i < rows->count && status == OQ_OK; i++)
 		parse_row(rows, i, manifest, columns);
 	return status;
@@ -168,4 +175,15 @@ void oq_rows_free(oq_rows *rows)
 	oq_free(rows->order);
 	oq_table_free(rows->table);
 	*rows = (oq_rows){0};
+}
+
+void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3], double lps[3])
+{
+	memcpy(lps, seed, 3 * sizeof *lps);
+	if (coords == OQ_COORDS_VOXEL)
+		oq_volume_to_ras(scan->volume, seed, lps);
+	if (coords != OQ_COORDS_LPS) {
+		lps[0] = -lps[0];
+		lps[1] = -lps[1];
+	}
 }

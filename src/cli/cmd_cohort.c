@@ -93,10 +93,14 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	oq_job job = {.cancel = &oq_cli_signal};
 	const char *output = NULL, *arguments[MOST + 1], *outputs[MOST];
 	int64_t threads = 0;
-	int resampling = 0, geometry = 0, precision = 0, count;
+	static const char *const coordinates[] = {"lps", "ras", "voxel", NULL};
+	int resampling = 0, geometry = 0, precision = 0, coords = 0, count;
 	const oq_option options[] = {
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &output, .value_name = "FILE.npy", .help = "result; with several packages a folder"},
 		{.name = "--patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "ready patches [N,1,D,H,W] instead of a manifest"},
+		{.name = "--coords", .kind = OQ_OPTION_CHOICE, .target = &coords, .value_name = "lps|ras|voxel", .choices = coordinates, .help = "what the manifest's coordinates mean (lps: millimetres)"},
+		{.name = "--root", .kind = OQ_OPTION_TEXT, .target = &job.root, .value_name = "DIR", .help = "folder of the manifest's relative paths (default: its own)"},
+		{.name = "--path-map", .kind = OQ_OPTION_TEXT, .target = &job.path_map, .value_name = "OLD=NEW", .help = "paths that begin with OLD begin with NEW instead"},
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
 		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
 		{.name = "--geometry", .kind = OQ_OPTION_CHOICE, .target = &geometry, .value_name = "itk|nibabel|strict", .choices = geometries, .help = "which of two conflicting transforms to follow"},
@@ -120,6 +124,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	job.threads = (int)threads;
 	job.resampling = (oq_resampling)resampling;
 	job.geometry = (oq_geometry)geometry;
+	job.coords = (oq_coords)coords;
 	job.precision = (oq_precision)precision;
 	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
 	job.context = &p;

@@ -94,6 +94,24 @@ expect 0 "" "$oq" embed su.oq four.csv -o su.npy
 same both/su.npy su.npy
 grep -q '"x, ""y"""' su.csv || fail "a quoted field was lost"
 
+# The same points said in other ways.
+sed "s#$ct/#/data/lung/#" one.csv >elsewhere.csv
+expect 0 "" "$oq" embed mg.oq elsewhere.csv -o mapped.npy --path-map "/data/lung/=$ct/"
+same mapped.npy one_out.npy
+sed "s#$ct/##" one.csv >bare.csv
+expect 0 "" "$oq" embed mg.oq bare.csv -o rooted.npy --root "$ct"
+same rooted.npy one_out.npy
+awk -F, -v OFS=, 'NR > 1 { $3 = -$3; $4 = -$4 } { print }' one.csv >ras.csv
+expect 0 "" "$oq" embed mg.oq ras.csv -o ras_out.npy --coords ras
+same ras_out.npy one_out.npy
+# Voxel (10,20,30) of a grid of 3 mm from (-177.956, 11.319, 94.302) RAS, as LPS.
+printf 'image_path,coordX,coordY,coordZ\n%s,10,20,30\n' "$ct/example_ct.nii.gz" >voxel.csv
+printf 'image_path,coordX,coordY,coordZ\n%s,147.95632934570312,-71.319000244140625,184.3017578125\n' "$ct/example_ct.nii.gz" >voxel_lps.csv
+expect 0 "" "$oq" embed mg.oq voxel.csv -o voxel_out.npy --coords voxel
+expect 0 "" "$oq" embed mg.oq voxel_lps.csv -o voxel_lps_out.npy
+same voxel_out.npy voxel_lps_out.npy
+expect 2 "expected OLD=NEW" "$oq" embed mg.oq one.csv -o x.npy --path-map /data
+
 # Bad rows never stop a cohort.
 {
 	cat four.csv
