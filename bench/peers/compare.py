@@ -19,7 +19,7 @@ import sys
 import numpy as np
 
 import machine
-from nets import relative_l2
+from nets import images_per_patch, relative_l2
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -120,10 +120,13 @@ class Oncoquant:
         pass
 
 
-def result(contestant, batch, reference):
-    per_patch = [ms / batch for ms in contestant.ms]
+def result(contestant, batch, images, reference):
+    own = isinstance(contestant, Oncoquant)
+    per_patch = [ms / contestant.batch if own else ms * images / batch for ms in contestant.ms]
     return {"runtime": contestant.runtime, "runs": len(per_patch), "ms_min": min(per_patch + [getattr(contestant, "minimum", np.inf)]),
-            "ms_median": statistics.median(per_patch), "relative_l2": max(relative_l2(x, y) for x, y in zip(contestant.embeddings, reference)),
+            "ms_median": statistics.median(per_patch),
+            # Ours is the mean over all images of a patch, for which there is no float64.
+            "relative_l2": max(relative_l2(x, y) for x, y in zip(contestant.embeddings, reference)) if images == 1 or not own else None,
             "peak_rss_mb": contestant.peak_rss_mb, "open_seconds": contestant.open_seconds}
 
 
@@ -145,7 +148,7 @@ def take_turns(entrants, options):
 
 
 def starters(options, packages, folder, threads, batch, precision):
-    """[(label, way, function that opens the contestant)]"""
+    """[(label, way, function that opens the contestant)]; batch: as many patches or images as the peers take at a time"""
     def peer(way):
         return lambda: Peer(folder, way, threads, batch, precision)
 
@@ -154,15 +157,16 @@ def starters(options, packages, folder, threads, batch, precision):
 
     found = [(label, way, peer(way)) for label, (ways, precisions) in PEERS.items() for way in ways
              if precision in precisions and label not in options.without and not (way == "openvino-requests" and batch == 1)]
+    batch = 1 if images_per_patch(packages["f32"]) > 1 else batch
     found.append((OURS, f"oncoquant-{precision}", own(precision)))
     return found if precision == "f32" else [*found, (YARDSTICK, "oncoquant-f32", own("f32"))]
 
 
 def contest(options, packages, folder, threads, batch, precision):
-    """One row of the tables: label -> results of its ways."""
-    results, failures = {}, {}
-    reference = np.load(folder / "reference.npy")[:batch]
-    contestants = starters(options, packages, folder, threads, batch, precision)
+    """One row of the tables: label -> results of its ways. Where a patch is many images the peers run two, and their time is scaled up."""
+    results, failures, images = {}, {}, images_per_patch(packages["f32"])
+    reference = np.load(folder / "reference.npy")[:batch] if images == 1 else np.load(folder / "reference.npy")
+    contestants = starters(options, packages, folder, threads, batch if images == 1 else len(reference), precision)
     need = MEMORY_PER_CONTESTANT * (packages["f32"] / "weights.safetensors").stat().st_size * len(contestants)
     together = need < machine.memory_available()
     for group in [contestants] if together else [[one] for one in contestants]:
@@ -175,7 +179,7 @@ def contest(options, packages, folder, threads, batch, precision):
         failures.update(take_turns(entrants, options))
         for label, contestant in entrants:
             if contestant.runtime not in failures:
-                results.setdefault(label, []).append(result(contestant, batch, reference))
+                results.setdefault(label, []).append(result(contestant, batch if images == 1 else len(reference), images, reference))
     for message in failures.values():
         print(f"   {message}", file=sys.stderr)
     return {"precision": precision, "threads": threads, "batch": batch, "together": together, "results": results, "failures": failures}
@@ -223,7 +227,7 @@ def markdown(report):
     lines += ["", "OncoQuant against the fastest peer of the same precision, and against its own float32 in the same contest: the other's time over ours, so more than 1 means OncoQuant is faster.", ""]
     lines += ratios(rows)
     lines += ["", "Largest relative L2 difference of an embedding from the same network in float64:", ""]
-    lines += table(rows, lambda way: f"{way['relative_l2']:.1e}")
+    lines += table(rows, lambda way: "-" if way["relative_l2"] is None else f"{way['relative_l2']:.1e}")
     lines += ["", "Peak memory of the process (MB), loading included:", ""]
     lines += table(rows, lambda way: f"{way['peak_rss_mb']:.0f}")
     failures = [f"- {row['model']}, {row['precision']}, threads {row['threads']}, batch {row['batch']}: {message}" for row in rows for message in row["failures"].values()]
@@ -321,7 +325,8 @@ def main():
     report = {"machine": machine.facts(options.oncoquant, PACKAGES), "rounds": options.rounds, "seconds": options.seconds, "busy": machine.busy(), "rows": []}
     for model in options.models.split(","):
         packages, folder = prepare(options, model)
-        for precision, threads, batch in itertools.product(options.precisions, options.threads, options.batches):
+        batches = options.batches if images_per_patch(packages["f32"]) == 1 else [1]
+        for precision, threads, batch in itertools.product(options.precisions, options.threads, batches):
             row = {"model": model, **contest(options, packages, folder, threads, batch, precision)}
             report["rows"].append(row)
             print(f"{model}, {precision}, threads {threads}, batch {batch}: " + ", ".join(

@@ -1,8 +1,9 @@
 """What the contestants need of one package: `python prepare.py PACKAGE FOLDER [int8]`, with FOLDER/patches.npy already there, and
 FOLDER/calibration.npy for int8.
 
-Writes network.onnx (dynamic batch), network.xml and .bin (OpenVINO, float32) and reference.npy: the embeddings of the same network
-in float64, to which every contestant is compared. With int8 also network-int8.onnx (ONNX Runtime, static, weights per channel) and
+Writes input.npy (what the network takes: the patches, or two images of the first where a patch is many images), network.onnx (dynamic
+batch), network.xml and .bin (OpenVINO, float32) and reference.npy: the embeddings of the same network in float64, to which every
+contestant is compared. With int8 also network-int8.onnx (ONNX Runtime, static, weights per channel) and
 network-int8.xml (NNCF). Does nothing when they are there and made of the same weights and patches.
 """
 import hashlib
@@ -12,7 +13,7 @@ import sys
 
 def digest(package, *patches):
     state = hashlib.sha256()
-    for path in (package / "weights.safetensors", *patches, pathlib.Path(__file__), pathlib.Path(__file__).with_name("nets.py")):
+    for path in (package / "weights.safetensors", *patches, pathlib.Path(__file__), *sorted(pathlib.Path(__file__).parent.glob("*nets.py"))):
         with open(path, "rb") as file:
             state.update(hashlib.file_digest(file, "sha256").digest())
     return state.hexdigest()
@@ -24,7 +25,11 @@ def float_networks(package, folder):
     import torch
     import nets
     network = nets.load(package)
-    patches = torch.from_numpy(np.load(folder / "patches.npy"))
+    patches = np.load(folder / "patches.npy")
+    images = nets.images_per_patch(package)
+    patches = nets.inputs(package, patches[0], [images // 4, images // 2]) if images > 1 else patches
+    np.save(folder / "input.npy", patches)
+    patches = torch.from_numpy(patches)
     program = torch.onnx.export(network, (patches[:2],), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},),
                                 input_names=["patch"], output_names=["embedding"], verbose=False)
     program.save(folder / "network.onnx", external_data=False)
@@ -65,7 +70,9 @@ def onnxruntime_int8(folder, patches):
 
 def int8_networks(package, folder):
     import numpy as np
-    patches = np.load(folder / "calibration.npy")
+    import nets
+    middle = [nets.images_per_patch(package) // 2]
+    patches = np.concatenate([nets.inputs(package, patch, middle) for patch in np.load(folder / "calibration.npy")])
     openvino_int8(package, folder, patches)
     onnxruntime_int8(folder, patches)
 

@@ -2,7 +2,7 @@
 standard input.
 
 FOLDER holds what prepare.py made of one package. A line "measure SECONDS" answers with the milliseconds of every run in that
-time; the end of the input ends the process. PRECISION is f32, bf16 or int8; patches come and embeddings leave as float32 in ordinary
+time (BATCH patches or images a run); the end of the input ends the process. PRECISION is f32, bf16 or int8; patches come and embeddings leave as float32 in ordinary
 memory. A runtime that has no such precision is refused.
 """
 import contextlib
@@ -127,7 +127,7 @@ def measure(run, seconds):
 
 def main():
     folder, runtime, batch, precision = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[4]), sys.argv[5]
-    patches = np.load(folder / "patches.npy")[:batch]
+    patches = np.load(folder / "input.npy")[:batch]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     before = time.perf_counter()
