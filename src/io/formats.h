@@ -22,7 +22,8 @@ typedef struct oq_voxel_place {
 } oq_voxel_place;
 
 /* A reader of headers: dims, dtype, scaling and geometry into `volume`, the rest into `place`. The stream stands at its start. */
-typedef oq_status oq_header_reader(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place, oq_error *err);
+typedef oq_status oq_header_reader(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume,
+	oq_voxel_place *place, oq_error *err);
 oq_header_reader oq_nifti_read_header, oq_metaimage_read_header, oq_nrrd_read_header;
 
 #define OQ_SNIFF_BYTES 348 /* the shortest header that must be told apart by its bytes */

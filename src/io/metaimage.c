@@ -229,7 +229,8 @@ static oq_status check_header(const header *h, oq_stream *stream, oq_volume *vol
 	return check_place(h, stream, place);
 }
 
-oq_status oq_metaimage_read_header(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place, oq_error *err)
+oq_status oq_metaimage_read_header(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place,
+	oq_error *err)
 {
 	(void)options; /* one geometry, nothing to choose from */
 	header h = {.path = path, .err = err};

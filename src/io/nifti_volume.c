@@ -49,7 +49,8 @@ static oq_status note_extension(oq_stream *stream, bool swapped, uint64_t gap, o
 	return OQ_OK;
 }
 
-oq_status oq_nifti_read_header(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place, oq_error *err)
+oq_status oq_nifti_read_header(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place,
+	oq_error *err)
 {
 	oq_nifti_header header;
 	size_t consumed;

@@ -36,14 +36,16 @@ static void check_voxels(const oq_volume *v, const char *name)
 /* line: file, sizes, array, affine, with tabs between. */
 static void check_line(char *line)
 {
-	char *file = strtok(line, "\t"), *sizes = strtok(NULL, "\t"), *name = strtok(NULL, "\t"), *affine = strtok(NULL, "\t"), path[1024];
-	int before = oq_checks_failed;
+	char file[64], sizes[16], name[8], path[1024];
+	int affine_at = 0, before = oq_checks_failed;
 	oq_volume *v = NULL;
 	oq_error err = {0};
-	OQ_REQUIRE(file && sizes && name && affine);
+	OQ_REQUIRE(sscanf(line, "%63[^\t]\t%15[^\t]\t%7[^\t]\t%n", file, sizes, name, &affine_at) == 3 && affine_at > 0);
+	char *affine = line + affine_at;
 	snprintf(path, sizeof path, FORMATS "%s", file);
 	OQ_CHECK(oq_volume_read(path, NULL, &v, &err) == OQ_OK);
 	if (v) {
+		OQ_CHECK_STR(sizes, "5 4 3");
 		OQ_CHECK(v->dims[0] == 5 && v->dims[1] == 4 && v->dims[2] == 3);
 		check_voxels(v, name);
 		for (int i = 0; i < 12; i++) {

@@ -187,7 +187,8 @@ static void check_read(const char *path, const char *code, const char *what)
 	oq_volume *volume = NULL;
 	oq_status status = oq_volume_read(path, NULL, &volume, &err);
 	bool refused = code[0] == 'E';
-	bool good = refused ? status != OQ_OK && !strncmp(err.code, code, strlen(code)) && strstr(err.message, path) && !strchr(err.message, '\n') && !strstr(err.message, "DOE")
+	bool one_line = strstr(err.message, path) && !strchr(err.message, '\n') && !strstr(err.message, "DOE");
+	bool good = refused ? status != OQ_OK && !strncmp(err.code, code, strlen(code)) && one_line
 		: status == OQ_OK && (code[0] ? oq_notes_has(&volume->notes, code) : volume->notes.count == 0);
 	OQ_CHECK(good);
 	if (!good)
