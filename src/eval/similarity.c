@@ -18,7 +18,7 @@ struct oq_similarity_side {
 	oq_matrix source;
 	int64_t width;    /* dimensions that are computed with: the smaller of rows and columns */
 	double *mean;     /* [columns] */
-	double *factor;   /* [width][width], upper: row r of the set is column r; NULL when the source is used itself */
+	double *factor;   /* [rows][width], lower triangle; NULL when the source is used itself */
 	double *square;   /* [rows] |xc_r|^2 */
 	double *ranks;    /* [pairs] of distances */
 	int32_t *nearest; /* [rows][10], or NULL */
@@ -33,7 +33,7 @@ static void read_block(const oq_similarity_side *s, int64_t first, int64_t count
 		double *to = out + r * s->width;
 		const float *from = oq_matrix_row(&s->source, first + r);
 		for (int64_t c = 0; c < s->width; c++)
-			to[c] = s->factor ? s->factor[c * s->width + first + r] : (double)from[c] - s->mean[c];
+			to[c] = s->factor ? s->factor[(first + r) * s->width + c] : (double)from[c] - s->mean[c];
 	}
 }
 
@@ -88,14 +88,19 @@ static double sum_of_squares(const double *a, int64_t count)
 static oq_status make_factor(oq_similarity_side *s, int threads, oq_error *err)
 {
 	int64_t n = s->source.rows, d = s->source.columns;
-	double *a = oq_alloc((size_t)n * (size_t)d * sizeof *a); /* [d][n] */
-	if (!a)
-		return oq_fail_memory(err, "similarity", (size_t)n * (size_t)d * sizeof *a);
-	for (int64_t r = 0; r < n; r++)
-		for (int64_t c = 0; c < d; c++)
-			a[c * n + r] = (double)oq_matrix_row(&s->source, r)[c] - s->mean[c];
-	s->factor = a;
-	return oq_triangle(a, d, n, threads, err);
+	double *a = oq_alloc((size_t)n * (size_t)d * sizeof *a); /* [n][d] */
+	s->factor = oq_alloc((size_t)n * (size_t)n * sizeof *s->factor);
+	oq_status status = a && s->factor ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)n * (size_t)d * sizeof *a);
+	if (status == OQ_OK) {
+		for (int64_t r = 0; r < n; r++)
+			for (int64_t c = 0; c < d; c++)
+				a[r * d + c] = (double)oq_matrix_row(&s->source, r)[c] - s->mean[c];
+		status = oq_triangle(a, n, d, threads, err);
+		for (int64_t r = 0; r < n; r++)
+			memcpy(s->factor + r * n, a + r * d, (size_t)n * sizeof *a);
+	}
+	oq_free(a);
+	return status;
 }
 
 static oq_status measure_squares(oq_similarity_side *s, int threads, oq_error *err)
@@ -192,32 +197,41 @@ static double common_neighbours(const oq_similarity_side *x, const oq_similarity
 	return (double)common / (double)(rows * NEIGHBOURS);
 }
 
+/* |Xc'Yc|^2 and |Xc'Yc|_nuclear. */
+static oq_status measure_cross(const oq_similarity_side *x, const oq_similarity_side *y, int threads, double *square, double *nuclear, oq_error *err)
+{
+	double *cross = NULL;
+	if (x == y) { /* Xc'Xc has no negative eigenvalues: its nuclear norm is its trace */
+		*square = x->self;
+		*nuclear = x->total;
+		return OQ_OK;
+	}
+	if (x->width < y->width) /* the cross product must not be wider than it is high */
+		return measure_cross(y, x, threads, square, nuclear, err);
+	OQ_TRY(multiply(x, y, threads, &cross, err));
+	*square = sum_of_squares(cross, x->width * y->width);
+	oq_status status = oq_nuclear_norm(cross, x->width, y->width, threads, nuclear, err);
+	oq_free(cross);
+	return status;
+}
+
 oq_status oq_similarity_pair(const oq_similarity_side *x, const oq_similarity_side *y, int threads, oq_similarity *out, oq_error *err)
 {
+	double square, nuclear;
 	*out = (oq_similarity){0};
 	if (y->source.rows != x->source.rows)
 		return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "similarity: %lld and %lld rows, expected the same patches", (long long)x->source.rows,
 			(long long)y->source.rows);
-	if (x->width < y->width) { /* the cross product must not be wider than it is high */
-		const oq_similarity_side *wider = y;
-		y = x;
-		x = wider;
-	}
-	double *cross = NULL, nuclear = 0;
-	OQ_TRY(multiply(x, y, threads, &cross, err));
-	double square = sum_of_squares(cross, x->width * y->width);
+	OQ_TRY(measure_cross(x, y, threads, &square, &nuclear, err));
 	out->linear_cka = ratio(square, x->self, y->self);
 	out->debiased_cka = ratio(unbiased_hsic(square, x, y), unbiased_hsic(x->self, x, x), unbiased_hsic(y->self, y, y));
-	oq_status status = oq_nuclear_norm(cross, x->width, y->width, threads, &nuclear, err);
-	double share = fmin(ratio(nuclear, x->total, y->total), 1);
-	if (!(x->total > 0 && y->total > 0))
-		share = NAN; /* fmin would turn it into 1 */
+	double share = ratio(nuclear, x->total, y->total);
+	share = share > 1 ? 1 : share; /* rounding */
 	out->procrustes_angle = acos(share);
 	out->procrustes_disparity = 1 - share * share;
 	out->rsa_spearman = oq_correlation(x->ranks, y->ranks, oq_rsa_pairs(x->source.rows));
 	out->mutual_knn10 = common_neighbours(x, y);
-	oq_free(cross);
-	return status;
+	return OQ_OK;
 }
 
 oq_status oq_similarity_measure(const oq_matrix *x, const oq_matrix *y, int threads, oq_similarity *out, oq_error *err)

@@ -145,18 +145,56 @@ oq_status oq_nuclear_norm(double *a, int64_t rows, int64_t columns, int threads,
 	return good ? OQ_OK : oq_fail(err, OQ_E_INTERNAL, "E_CONVERGE", "singular values: no convergence for a matrix of %lld columns", (long long)columns);
 }
 
-oq_status oq_triangle(double *a, int64_t rows, int64_t columns, int threads, oq_error *err)
+/* vector -= beta v (v' vector) */
+static void apply_to_vector(double *vector, const double *v, int64_t length, double beta)
 {
-	double *v = oq_alloc((size_t)(rows + columns) * sizeof *v), beta;
-	if (!v)
-		return oq_fail_memory(err, "triangular factor", (size_t)(rows + columns) * sizeof *v);
-	for (int64_t k = 0; k < columns; k++) {
-		double *corner = a + k * columns + k;
-		*corner = reflect(corner, rows - k, columns, v, &beta);
-		for (int64_t i = k + 1; i < rows; i++)
-			a[i * columns + k] = 0;
-		apply_left(corner + 1, rows - k, columns - k - 1, columns, v, beta, v + rows, threads);
+	double sums[4] = {0};
+	int64_t i = 0;
+	for (; i + 4 <= length; i += 4)
+		for (int k = 0; k < 4; k++)
+			sums[k] += v[i + k] * vector[i + k];
+	for (; i < length; i++)
+		sums[0] += v[i] * vector[i];
+	double share = beta * ((sums[0] + sums[1]) + (sums[2] + sums[3]));
+	for (i = 0; i < length; i++)
+		vector[i] -= share * v[i];
+}
+
+/* All earlier reflections on a block of vectors, which meanwhile stays in the cache. Reflection j lies where vector j was, from j on. */
+static void apply_earlier(double *vectors, int64_t length, const double *beta, int64_t first, int64_t last, int threads)
+{
+#pragma omp parallel num_threads(threads) if (first > 0)
+	for (int64_t j = 0; j < first; j++) {
+		/* Static and without waiting: a thread keeps its vectors through all reflections. */
+#pragma omp for schedule(static) nowait
+		for (int64_t k = first; k < last; k++)
+			apply_to_vector(vectors + k * length + j, vectors + j * length + j, length - j, beta[j]);
 	}
-	oq_free(v);
+}
+
+oq_status oq_triangle(double *vectors, int64_t count, int64_t length, int threads, oq_error *err)
+{
+	const int64_t block = 32;
+	double *diagonal = oq_alloc((size_t)(2 * count + length) * sizeof *diagonal), *beta = diagonal + count, *room = beta + count;
+	if (!diagonal)
+		return oq_fail_memory(err, "triangular factor", (size_t)(2 * count + length) * sizeof *diagonal);
+	for (int64_t first = 0; first < count; first += block) {
+		int64_t last = first + block < count ? first + block : count;
+		apply_earlier(vectors, length, beta, first, last, threads);
+		for (int64_t k = first; k < last; k++) {
+			double *own = vectors + k * length + k;
+			diagonal[k] = reflect(own, length - k, 1, room, &beta[k]);
+			for (int64_t i = 0; i < length - k && beta[k] != 0; i++)
+				own[i] = room[i];
+			for (int64_t l = k + 1; l < last; l++)
+				apply_to_vector(vectors + l * length + k, own, length - k, beta[k]);
+		}
+	}
+	for (int64_t k = 0; k < count; k++) {
+		vectors[k * length + k] = diagonal[k];
+		for (int64_t i = k + 1; i < length; i++)
+			vectors[k * length + i] = 0;
+	}
+	oq_free(diagonal);
 	return OQ_OK;
 }

@@ -8,7 +8,8 @@
 
 /* a [rows][columns], rows >= columns, is destroyed; *norm is the sum of its singular values. OQ_E_INTERNAL when the iteration does not converge. */
 oq_status oq_nuclear_norm(double *a, int64_t rows, int64_t columns, int threads, double *norm, oq_error *err);
-/* a [rows][columns], rows >= columns, becomes R [columns][columns] of a = QR in its first rows, zero below the diagonal. */
-oq_status oq_triangle(double *a, int64_t rows, int64_t columns, int threads, oq_error *err);
+/* vectors [count][length], length >= count, become their coordinates in an orthonormal basis of their span: the first count values of each
+ * (those after its own index are zero); inner products stay. */
+oq_status oq_triangle(double *vectors, int64_t count, int64_t length, int threads, oq_error *err);
 
 #endif
