@@ -1,11 +1,12 @@
-/* Cohorts: every scan is decoded once for all its rows and all packages; rows run in parallel, one lane each; results go to
- * their place in the output as they come. Memory does not grow with the number of rows beyond their entries. */
+/* Cohorts: every scan is decoded once for all its rows and all packages; rows run in parallel, one lane each, also those of
+ * different scans; results go to their place in the output as they come. Memory does not grow with the number of rows beyond their entries. */
 #include "evidence.h"
 #include "job.h"
 
 #include "core/mem.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +28,18 @@ typedef struct cohort {
 	double start;
 	oq_error *err;
 } cohort;
+
+/* A scan while its rows are computed: rows order[first..end). */
+typedef struct scan_slot {
+	omp_lock_t lock;     /* of reading it */
+	oq_scan *scan;       /* NULL before, after, and when it cannot be read */
+	bool tried;
+	int64_t first, end, left;
+} scan_slot;
+
+typedef struct open_scans {
+	scan_slot *slots;    /* one per scan */
+} open_scans;
 
 static double now_seconds(void)
 {
@@ -204,31 +217,7 @@ static oq_status run_row(cohort *c, int64_t index, const oq_scan *scan, int lane
 	return OQ_OK;
 }
 
-/* Rows order[first..end) share `scan` (NULL for ready patches, whose order is their own). */
-static oq_status run_rows(cohort *c, int64_t first, int64_t end, const oq_scan *scan)
-{
-	oq_status status = OQ_OK;
-	int lanes = end - first < c->lanes ? (int)(end - first) : c->lanes, taken = 0;
-#pragma omp parallel num_threads(lanes) if (lanes > 1)
-	{
-		int lane;
-#pragma omp critical(oq_cohort)
-		lane = taken++;
-#pragma omp for schedule(dynamic)
-		for (int64_t i = first; i < end; i++) {
-			if (status != OQ_OK || cancelled(c))
-				continue;
-			oq_status one = run_row(c, c->rows.order ? c->rows.order[i] : i, scan, lane);
-			if (one != OQ_OK) {
-#pragma omp critical(oq_cohort)
-				status = one;
-			}
-		}
-	}
-	return status;
-}
-
-/* A scan's warnings go to each of its rows. */
+/* A scan's warnings go to each of its rows, order[first..end). */
 static void note_warnings(cohort *c, int64_t first, int64_t end, const oq_scan *scan)
 {
 	const oq_notes *notes = &scan->volume->notes;
@@ -239,41 +228,93 @@ static void note_warnings(cohort *c, int64_t first, int64_t end, const oq_scan *
 		c->rows.rows[c->rows.order[i]].warnings = oq_strdup(text);
 }
 
-static bool any_alive(const cohort *c, int64_t first, int64_t end)
-{
-	for (int64_t i = first; i < end; i++)
-		if (!c->rows.rows[c->rows.order[i]].message)
-			return true;
-	return false;
-}
-
-static oq_status run_scan(cohort *c, int64_t first, int64_t end)
+/* Opens the scan of rows order[first..end) unless all of them have failed already. A scan that cannot be read fails its rows. */
+static void open_scan(cohort *c, open_scans *all, int index)
 {
 	oq_error err = {0};
-	oq_scan *scan = NULL;
+	scan_slot *slot = &all->slots[index];
 	const oq_scan_options options = {.geometry = c->job->geometry};
-	const char *path = c->rows.scans[c->rows.rows[c->rows.order[first]].scan];
-	if (any_alive(c, first, end) && oq_scan_open(path, &options, &scan, &err) != OQ_OK)
-		for (int64_t i = first; i < end; i++)
-			oq_row_fail(&c->rows, c->rows.order[i], &err);
-	if (scan)
-		note_warnings(c, first, end, scan);
-	oq_status status = run_rows(c, first, end, scan);
-	oq_scan_close(scan);
+	bool alive = false;
+	for (int64_t i = slot->first; i < slot->end; i++)
+		alive = alive || !c->rows.rows[c->rows.order[i]].message;
+	slot->tried = true;
+	if (!alive)
+		return;
+	oq_status status = oq_scan_open(c->rows.scans[index], &options, &slot->scan, &err);
+	if (status == OQ_OK)
+		note_warnings(c, slot->first, slot->end, slot->scan);
+#pragma omp critical(oq_cohort)
+	for (int64_t i = slot->first; i < slot->end && status != OQ_OK; i++)
+		oq_row_fail(&c->rows, c->rows.order[i], &err);
+}
+
+/* One row through its scan: the first lane that needs a scan reads it, the last one closes it. Rows of a scan follow each other, so no more
+ * scans are open than there are lanes, and while one lane computes another reads the next scan. */
+static oq_status run_in_scan(cohort *c, open_scans *all, int64_t index, int lane)
+{
+	int which = c->rows.rows[index].scan;
+	scan_slot *slot = &all->slots[which];
+	omp_set_lock(&slot->lock);
+	if (!slot->tried)
+		open_scan(c, all, which);
+	omp_unset_lock(&slot->lock);
+	oq_status status = run_row(c, index, slot->scan, lane);
+	oq_scan *finished = NULL;
+#pragma omp critical(oq_cohort)
+	if (--slot->left == 0) {
+		finished = slot->scan;
+		slot->scan = NULL;
+	}
+	oq_scan_close(finished);
+	return status;
+}
+
+/* All rows, in the order of their scans (ready patches: in their own), lane by lane. */
+static oq_status run_rows(cohort *c, open_scans *all)
+{
+	oq_status status = OQ_OK;
+	int lanes = c->rows.count < c->lanes ? (int)c->rows.count : c->lanes, taken = 0;
+#pragma omp parallel num_threads(lanes) if (lanes > 1)
+	{
+		int lane;
+#pragma omp critical(oq_cohort)
+		lane = taken++;
+#pragma omp for schedule(dynamic)
+		for (int64_t i = 0; i < c->rows.count; i++) {
+			if (status != OQ_OK || cancelled(c))
+				continue;
+			oq_status one = c->ready ? run_row(c, i, NULL, lane) : run_in_scan(c, all, c->rows.order[i], lane);
+			if (one != OQ_OK) {
+#pragma omp critical(oq_cohort)
+				status = one;
+			}
+		}
+	}
 	return status;
 }
 
 static oq_status run_all(cohort *c)
 {
-	if (c->ready)
-		return run_rows(c, 0, c->rows.count, NULL);
-	for (int64_t first = 0, end; first < c->rows.count && !cancelled(c); first = end) {
-		int scan = c->rows.rows[c->rows.order[first]].scan;
-		for (end = first + 1; end < c->rows.count && c->rows.rows[c->rows.order[end]].scan == scan;)
-			end++;
-		OQ_TRY(run_scan(c, first, end));
+	open_scans all = {.slots = oq_calloc((size_t)c->rows.scan_count + 1, sizeof *all.slots)};
+	if (!all.slots)
+		return oq_fail_memory(c->err, "job", (size_t)c->rows.scan_count * sizeof *all.slots);
+	for (int s = 0; s < c->rows.scan_count; s++) {
+		omp_init_lock(&all.slots[s].lock);
+		all.slots[s].first = -1;
 	}
-	return OQ_OK;
+	for (int64_t i = 0; i < c->rows.count && !c->ready; i++) {
+		scan_slot *slot = &all.slots[c->rows.rows[c->rows.order[i]].scan];
+		slot->first = slot->first < 0 ? i : slot->first;
+		slot->end = i + 1;
+		slot->left++;
+	}
+	oq_status status = run_rows(c, &all);
+	for (int s = 0; s < c->rows.scan_count; s++) {
+		oq_scan_close(all.slots[s].scan); /* of a run that was cut short */
+		omp_destroy_lock(&all.slots[s].lock);
+	}
+	oq_free(all.slots);
+	return status;
 }
 
 static int64_t first_failed(const cohort *c)
