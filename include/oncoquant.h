@@ -122,7 +122,7 @@ typedef struct oq_scan_options {
 	oq_geometry geometry; /* which of two conflicting transforms of a NIfTI header to follow; strict refuses */
 } oq_scan_options;
 
-/* NIfTI-1 and -2: .nii, .nii.gz, .hdr/.img. OQ_E_INPUT with a reason code (docs/formats.md). */
+/* NIfTI-1 and -2 (.nii, .nii.gz, .hdr/.img), MetaImage (.mhd, .mha), NRRD (.nrrd, .nhdr). OQ_E_INPUT with a reason code (docs/formats.md). */
 OQ_API oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err);
 OQ_API void oq_scan_close(oq_scan *scan);
 /* JSON text: size, spacing, orientation, type, HU range, warnings; with a seed also where it lands. `seed_lps_mm` may be NULL. */
