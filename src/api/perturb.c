@@ -125,7 +125,8 @@ static oq_status change_patch(const change *c, int64_t row)
 		OQ_TRY(find_inside(c, row));
 	OQ_TRY(oq_npy_read_f32(c->patches, (size_t)(row * c->count), (size_t)c->count, c->patch, c->err));
 	if (o->control != OQ_NEGATIVE_NONE) /* the same seed for every patch, as the reference has it */
-		OQ_TRY(oq_control_apply(o->control == OQ_NEGATIVE_SHUFFLED ? OQ_CONTROL_SHUFFLED : OQ_CONTROL_SAMPLED, o->outside, c->inside, c->patch, c->count, (uint32_t)o->seed, c->err));
+		OQ_TRY(oq_control_apply(o->control == OQ_NEGATIVE_SHUFFLED ? OQ_CONTROL_SHUFFLED : OQ_CONTROL_SAMPLED, o->outside, c->inside,
+			c->patch, c->count, (uint32_t)o->seed, c->err));
 	if (o->resample_factor != 0)
 		OQ_TRY(oq_perturb_resample(c->patch, c->size, o->resample_factor, c->err));
 	if (o->blur_voxels != 0)
