@@ -83,13 +83,23 @@ typedef enum oq_precision {
 	OQ_PRECISION_INT8         /* packages made by oq_quantize only */
 } oq_precision;
 
+/* How float32 convolutions are computed (docs/performance.md has the rule by layer). The bits differ between the choices, by about 1e-6. */
+typedef enum oq_convolution {
+	OQ_CONVOLUTION_AUTO = 0, /* the fastest that keeps float32's accuracy */
+	OQ_CONVOLUTION_DIRECT,   /* no Winograd: the least memory */
+	OQ_CONVOLUTION_WINOGRAD  /* F(2x2x2, 3x3x3) where it fits: 2.4 times the memory for such weights */
+} oq_convolution;
+
 typedef struct oq_model_options {
 	int threads_per_patch;  /* 0 or 1: each patch in one thread, patches in parallel; more: these threads share every patch */
 	oq_precision precision;
 	bool strict_precision;  /* refuse (OQ_E_UNSUPPORTED) instead of computing in float32 */
+	oq_convolution convolution;
 } oq_model_options;
 /* "f32", "bf16", "f16", "int8", "package" */
 OQ_API const char *oq_precision_name(oq_precision precision);
+/* "auto", "direct", "winograd" */
+OQ_API const char *oq_convolution_name(oq_convolution convolution);
 
 /* Reads, checks (every tensor's hash), folds, packs and plans. `options` may be NULL. */
 OQ_API oq_status oq_model_open(const char *package, const oq_model_options *options, oq_model **out, oq_error *err);
@@ -162,6 +172,7 @@ typedef struct oq_job {
 	oq_geometry geometry;
 	oq_precision precision;       /* of every package */
 	bool strict_precision;
+	oq_convolution convolution;
 	bool allow_uncertified;       /* quantised packages without valid evidence for this class of processor, which are refused otherwise (OQ_E_GATE) */
 	void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL; called from one thread at a time */
 	void *context;

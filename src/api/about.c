@@ -5,6 +5,7 @@
 #include "quantize/convert.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define TEXT2(x) #x
 #define TEXT(x) TEXT2(x)
@@ -95,6 +96,31 @@ const char *oq_precision_name(oq_precision precision)
 {
 	static const char *const names[] = {"package", "f32", "bf16", "f16", "int8"};
 	return precision >= OQ_PRECISION_PACKAGE && precision <= OQ_PRECISION_INT8 ? names[precision] : "unknown";
+}
+
+const char *oq_convolution_name(oq_convolution convolution)
+{
+	static const char *const names[] = {"auto", "direct", "winograd"};
+	return convolution >= OQ_CONVOLUTION_AUTO && convolution <= OQ_CONVOLUTION_WINOGRAD ? names[convolution] : "unknown";
+}
+
+bool oq_add_convolutions(oq_json *object, const oq_model *model)
+{
+	oq_json *counts = oq_json_add_object(object, "convolutions");
+	int steps = oq_nn_model_steps(model->nn);
+	bool good = oq_json_add_string(counts, "asked", oq_convolution_name(oq_nn_model_convolution(model->nn)));
+	for (int i = 0; i < steps && good; i++) {
+		const char *method = oq_nn_model_method(model->nn, i);
+		if (!method || oq_json_get(counts, method))
+			continue;
+		int64_t count = 0;
+		for (int k = i; k < steps; k++) {
+			const char *other = oq_nn_model_method(model->nn, k);
+			count += other && !strcmp(other, method);
+		}
+		good = oq_json_add_int(counts, method, count);
+	}
+	return good;
 }
 
 bool oq_add_precision(oq_json *object, const oq_model *model)

@@ -96,7 +96,7 @@ static oq_status open_models(cohort *c)
 	int count = c->job->package_count;
 	bool shared = c->embedding && c->rows.count < c->threads;
 	const oq_model_options options = {.threads_per_patch = shared ? c->threads : 1, .precision = c->job->precision,
-		.strict_precision = c->job->strict_precision};
+		.strict_precision = c->job->strict_precision, .convolution = c->job->convolution};
 	c->lanes = shared ? 1 : c->threads;
 	c->models = oq_calloc((size_t)count, sizeof *c->models);
 	c->sessions = oq_calloc((size_t)count, sizeof *c->sessions);

@@ -46,6 +46,8 @@ oq_status oq_finish_json(oq_json *json, bool good, char **text, oq_error *err);
 bool oq_add_environment(oq_json *object, int threads);
 /* precision_asked, precision_used and, where they differ, precision_note. */
 bool oq_add_precision(oq_json *object, const oq_model *model);
+/* convolutions: what was asked for, and how many layers are computed by which method. */
+bool oq_add_convolutions(oq_json *object, const oq_model *model);
 bool oq_add_spec(oq_json *object, const char *key, const oq_patch_spec *spec);
 const char *oq_resampling_name(oq_resampling resampling);
 

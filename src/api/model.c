@@ -43,7 +43,7 @@ static oq_status open_preprocessing(oq_model *model, const char *package, oq_err
 static oq_status open_model(oq_model *model, const char *package, const oq_model_options *asked, oq_error *err)
 {
 	const oq_nn_options options = {.threads_per_patch = model->threads_per_patch, .precision = asked ? asked->precision : OQ_PRECISION_PACKAGE,
-		.strict = asked && asked->strict_precision};
+		.strict = asked && asked->strict_precision, .convolution = asked ? asked->convolution : OQ_CONVOLUTION_AUTO};
 	OQ_TRY(open_preprocessing(model, package, err));
 	OQ_TRY(oq_nn_model_open(model->package, &options, &model->nn, err));
 	return check_shapes(model, err);
@@ -139,7 +139,7 @@ oq_status oq_model_json(const oq_model *model, char **json, oq_error *err)
 		&& oq_json_add_number(root, "parameters", parameters) && oq_json_add_int(root, "steps", oq_nn_model_steps(model->nn))
 		&& oq_json_add_number(root, "weight_bytes", (double)oq_nn_model_weight_bytes(model->nn))
 		&& oq_json_add_number(root, "session_bytes", (double)oq_nn_model_session_bytes(model->nn))
-		&& oq_json_add_number(root, "open_seconds", model->open_seconds) && oq_add_precision(root, model)
+		&& oq_json_add_number(root, "open_seconds", model->open_seconds) && oq_add_precision(root, model) && oq_add_convolutions(root, model)
 		&& oq_add_environment(root, model->threads_per_patch);
 	return oq_finish_json(root, good, json, err);
 }

@@ -129,7 +129,7 @@ static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err
 		good = good && oq_json_add_string(root, "coords", s->job->coords == OQ_COORDS_RAS ? "ras" : s->job->coords == OQ_COORDS_VOXEL ? "voxel" : "lps")
 			&& oq_json_add_string(root, "resampling", oq_resampling_name(s->job->resampling));
 	if (!strcmp(s->kind, "embeddings"))
-		good = good && oq_add_precision(root, s->model);
+		good = good && oq_add_precision(root, s->model) && oq_add_convolutions(root, s->model);
 	good = good && oq_add_environment(root, s->threads) && oq_json_add_number(root, "seconds", s->seconds);
 	char *text = NULL;
 	oq_status status = oq_finish_json(root, good, &text, err);

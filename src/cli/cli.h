@@ -46,6 +46,8 @@ __attribute__((format(printf, 1, 2)))
 int oq_cli_usage(const char *format, ...);
 /* Choices of --precision, in the order of oq_precision. */
 extern const char *const oq_cli_precisions[];
+/* Choices of --conv, in the order of oq_convolution. */
+extern const char *const oq_cli_convolutions[];
 /* "x,y,z" into three numbers. */
 bool oq_cli_triple(const char *text, double out[3]);
 /* Prints text on stdout; exit code 7 when stdout is full or broken. */

@@ -31,7 +31,7 @@ typedef struct bench {
 	const char *package;
 	int64_t threads, batch;
 	bool shared, profile, strict, energy;
-	int precision;
+	int precision, convolution;
 	const char *powercap;
 	double tdp, idle_seconds; /* watts; how long to look at the idle machine */
 	double seconds;
@@ -159,7 +159,7 @@ static int print_result(const bench *b, const char *model_text, const char *step
 		cJSON_AddNumberToObject(out, "runs", t->runs);
 		cJSON_AddNumberToObject(out, "gflop_per_patch", gflop);
 		cJSON_AddNumberToObject(out, "peak_rss_mb", peak_rss_mb());
-		static const char *const copied[] = {"precision_asked", "precision_used", "weight_bytes", "session_bytes", "open_seconds", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
+		static const char *const copied[] = {"precision_asked", "precision_used", "convolutions", "weight_bytes", "session_bytes", "open_seconds", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
 		for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
 			cJSON_AddItemToObject(out, copied[i], cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(model, copied[i]), true));
 		if (b->energy)
@@ -254,7 +254,7 @@ static int run_bench(bench *b, bool json)
 	/* Fewer patches than threads: the threads share each. */
 	b->shared = b->threads > 1 && b->batch < b->threads;
 	const oq_model_options options = {.threads_per_patch = b->shared ? (int)b->threads : 1, .precision = (oq_precision)b->precision,
-		.strict_precision = b->strict};
+		.strict_precision = b->strict, .convolution = (oq_convolution)b->convolution};
 	oq_status status = oq_model_open(b->package, &options, &model, &err);
 	float *patches = NULL, *embeddings = NULL;
 	if (status == OQ_OK) {
@@ -295,6 +295,7 @@ static int run(int argc, char **argv)
 		{.name = "--seconds", .short_name = "-s", .kind = OQ_OPTION_NUMBER, .target = &b.seconds, .value_name = "S", .low = 0, .high = 86400, .help = "how long to measure (3)"},
 		{.name = "--profile", .kind = OQ_OPTION_FLAG, .target = &b.profile, .help = "time every step of the plan"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &b.precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
+		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &b.convolution, .value_name = "auto|direct|winograd", .choices = oq_cli_convolutions, .help = "how float32 convolutions are computed (auto)"},
 		{.name = "--energy", .kind = OQ_OPTION_FLAG, .target = &b.energy, .help = "joules per patch from the processor's counters; takes 10 s idle and 30 s more"},
 		{.name = "--tdp", .kind = OQ_OPTION_NUMBER, .target = &b.tdp, .value_name = "W", .low = 0, .high = 2000, .help = "where there are no counters: estimate from this thermal design power"},
 		{.name = "--powercap-root", .kind = OQ_OPTION_TEXT, .target = &b.powercap, .value_name = "DIR", .help = "instead of /sys/class/powercap"},

@@ -94,7 +94,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	const char *output = NULL, *arguments[MOST + 1], *outputs[MOST];
 	int64_t threads = 0;
 	static const char *const coordinates[] = {"lps", "ras", "voxel", NULL};
-	int resampling = 0, geometry = 0, precision = 0, coords = 0, count;
+	int resampling = 0, geometry = 0, precision = 0, convolution = 0, coords = 0, count;
 	const oq_option options[] = {
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &output, .value_name = "FILE.npy", .help = "result; with several packages a folder"},
 		{.name = "--patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "ready patches [N,1,D,H,W] instead of a manifest"},
@@ -105,6 +105,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
 		{.name = "--geometry", .kind = OQ_OPTION_CHOICE, .target = &geometry, .value_name = "itk|nibabel|strict", .choices = geometries, .help = "which of two conflicting transforms to follow"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
+		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &convolution, .value_name = "auto|direct|winograd", .choices = oq_cli_convolutions, .help = "how float32 convolutions are computed (auto)"},
 		{.name = "--allow-uncertified", .kind = OQ_OPTION_FLAG, .target = &job.allow_uncertified, .help = "take quantised packages without evidence (see certify)"},
 		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &job.strict_precision, .help = "fail instead of computing in float32"},
 		OQ_COMMON_OPTIONS(common)};
@@ -126,6 +127,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	job.geometry = (oq_geometry)geometry;
 	job.coords = (oq_coords)coords;
 	job.precision = (oq_precision)precision;
+	job.convolution = (oq_convolution)convolution;
 	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
 	job.context = &p;
 	oq_error err = {0};

@@ -44,7 +44,7 @@ static oq_status plan_step(const oq_planner *planner, oq_nn_model *model, const 
 static oq_status plan_steps(oq_nn_model *model, const oq_nn_options *options, oq_error *err)
 {
 	const oq_planner planner = {.graph = &model->graph, .quantization = options ? options->quantization : NULL, .threads = model->threads,
-		.isa = model->isa, .stored = model->resolution.stored, .engine = model->engine};
+		.isa = model->isa, .convolution = model->convolution, .stored = model->resolution.stored, .engine = model->engine};
 	for (int i = 0; i < model->graph.node_count; i++)
 		if (!model->graph.nodes[i].removed)
 			OQ_TRY(plan_step(&planner, model, &model->graph.nodes[i], err));
@@ -91,6 +91,7 @@ oq_status oq_nn_model_open(const oq_package *package, const oq_nn_options *optio
 	if (!model)
 		return oq_fail_memory(err, oq_package_path(package), sizeof *model);
 	model->threads = options && options->threads_per_patch > 1 ? options->threads_per_patch : 1;
+	model->convolution = options ? options->convolution : OQ_CONVOLUTION_AUTO;
 	oq_status status = open_model(model, package, options, err);
 	if (status == OQ_OK)
 		*out = model;
@@ -151,6 +152,16 @@ oq_precision oq_nn_model_precision(const oq_nn_model *model, oq_precision *asked
 	*asked = model->resolution.asked;
 	*why = model->resolution.why;
 	return model->resolution.used;
+}
+
+oq_convolution oq_nn_model_convolution(const oq_nn_model *model)
+{
+	return model->convolution;
+}
+
+const char *oq_nn_model_method(const oq_nn_model *model, int step)
+{
+	return model->steps[step].method;
 }
 
 int oq_nn_model_layers(const oq_nn_model *model)

@@ -11,6 +11,7 @@ struct oq_nn_model {
 	size_t *value_offset;  /* floats into the slab, per value */
 	size_t slab_floats, scratch_bytes, weight_bytes;
 	int threads;           /* per patch */
+	oq_convolution convolution;
 	oq_isa isa;            /* for our own kernels */
 	struct dnnl_engine *engine;
 	oq_resolution resolution;

@@ -43,6 +43,7 @@ struct oq_planner {
 	const oq_nn_quantization *quantization; /* codes of layers, or NULL: those in the package */
 	int threads;      /* per patch */
 	oq_isa isa;
+	oq_convolution convolution;
 	oq_dtype stored;  /* type that weights of float layers are rounded to */
 	struct dnnl_engine *engine;
 };
@@ -55,6 +56,7 @@ struct oq_step {
 	size_t input_offset[OQ_MAX_INPUTS], output_offset, residual_offset; /* floats into the slab, filled by the memory planner */
 	size_t scratch_bytes, weight_bytes;
 	double gflop;
+	const char *method; /* of a product, see oq_nn_model_method */
 	char label[48], implementation[64];
 };
 

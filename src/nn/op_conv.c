@@ -120,7 +120,7 @@ static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_
 /* The rule (docs/performance.md has the measurements behind it): Winograd where its fewer multiplications outweigh the
  * transforms and its larger weights; products over real taps where the map is small or the stride leaves oneDNN with gathers;
  * oneDNN's direct convolution for the rest. It reads shapes only, so that a plan is the same on every processor. */
-static bool choose_method(const oq_step *step, const oq_conv_shape *shape, oq_conv_method *method)
+static bool choose_method(oq_convolution choice, const oq_step *step, const oq_conv_shape *shape, oq_conv_method *method)
 {
 	const oq_attributes *a = &step->node->attributes;
 	if (a->groups != 1 || a->dilation[0] != 1 || a->dilation[1] != 1 || a->dilation[2] != 1 || shape->in_channels < 16)
@@ -128,7 +128,7 @@ static bool choose_method(const oq_step *step, const oq_conv_shape *shape, oq_co
 	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2], taps = shape->kernel[0] * shape->kernel[1] * shape->kernel[2];
 	bool strided = shape->stride[0] * shape->stride[1] * shape->stride[2] > 1;
 	*method = OQ_CONV_WINOGRAD_F2;
-	if (voxels >= WINOGRAD_MAP && oq_conv_supports(*method, shape))
+	if (choice != OQ_CONVOLUTION_DIRECT && voxels >= WINOGRAD_MAP && oq_conv_supports(*method, shape))
 		return true;
 	*method = OQ_CONV_TAP_GEMM;
 	if (taps == 1)
@@ -142,7 +142,8 @@ static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_meth
 	OQ_TRY(oq_conv_create(method, shape, weights, planner->isa, &state->own, err));
 	step->scratch_bytes = oq_conv_scratch_bytes(state->own, 1, planner->threads);
 	step->weight_bytes = oq_conv_weight_bytes(state->own);
-	snprintf(step->implementation, sizeof step->implementation, "%s:%s", method_names[method], oq_isa_name(planner->isa));
+	step->method = method_names[method];
+	snprintf(step->implementation, sizeof step->implementation, "%s:%s", step->method, oq_isa_name(planner->isa));
 	return OQ_OK;
 }
 
@@ -173,7 +174,8 @@ static oq_status plan_depthwise(const oq_planner *planner, oq_step *step, const 
 	memcpy(d->kernel, shape->kernel, sizeof d->kernel);
 	memcpy(d->stride, shape->stride, sizeof d->stride);
 	memcpy(d->pad_low, shape->pad_low, sizeof d->pad_low);
-	snprintf(step->implementation, sizeof step->implementation, "depthwise:%s", oq_isa_name(planner->isa));
+	step->method = "depthwise";
+	snprintf(step->implementation, sizeof step->implementation, "%s:%s", step->method, oq_isa_name(planner->isa));
 	return OQ_OK;
 }
 
@@ -188,7 +190,8 @@ static oq_status plan_direct(const oq_planner *planner, oq_step *step, const oq_
 	OQ_TRY(oq_direct_create(planner, &desc, &state->direct, err));
 	step->scratch_bytes = oq_direct_scratch_bytes(state->direct);
 	step->weight_bytes = oq_direct_weight_bytes(state->direct);
-	snprintf(step->implementation, sizeof step->implementation, "onednn:%s", oq_direct_implementation(state->direct));
+	step->method = "onednn";
+	snprintf(step->implementation, sizeof step->implementation, "%s:%s", step->method, oq_direct_implementation(state->direct));
 	return OQ_OK;
 }
 
@@ -214,7 +217,7 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)w->per_out;
 	if (node->compute != OQ_F32)
 		return plan_direct(planner, step, w, err);
-	if (!is_depthwise(node, &shape) && !choose_method(step, &shape, &method))
+	if (!is_depthwise(node, &shape) && !choose_method(planner->convolution, step, &shape, &method))
 		return plan_direct(planner, step, w, err);
 	state->bias = w->bias;
 	w->bias = NULL;

@@ -78,6 +78,14 @@ for threads in 2 3; do
 done
 # More threads than rows: the threads share a patch.
 expect 0 "" "$oq" embed mg.oq one.csv -o one_out.npy --threads 2
+# The method of convolutions is chosen, recorded, and no company changes its bits.
+grep -q '"winograd-f2"' one_out.json || fail "the sidecar does not name the methods of convolutions"
+expect 0 "" "$oq" embed mg.oq one.csv -o direct1.npy --conv direct --threads 1
+expect 0 "" "$oq" embed mg.oq one.csv -o direct2.npy --conv direct --threads 2
+same direct1.npy direct2.npy
+! grep -q winograd direct1.json || fail "--conv direct uses Winograd"
+cmp -s direct1.npy one_out.npy && fail "--conv direct changes nothing"
+expect 2 "--conv is" "$oq" embed mg.oq one.csv -o x.npy --conv fast
 rows four_out.npy 4096 2 1 >c.raw && rows one_out.npy 4096 0 1 >one.raw && same c.raw one.raw
 expect 0 "" "$oq" embed mg.oq turned.csv -o turned_out.npy
 rows turned_out.npy 4096 0 1 >t0.raw && rows four_out.npy 4096 3 1 >f3.raw && same t0.raw f3.raw

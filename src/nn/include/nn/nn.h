@@ -58,6 +58,7 @@ typedef struct oq_nn_quantization {
 
 typedef struct oq_nn_options {
 	oq_precision precision;       /* of the products; OQ_PRECISION_PACKAGE: what the package was made for */
+	oq_convolution convolution;   /* of float32 convolutions */
 	bool strict;                  /* refuse instead of computing in float32 what this processor cannot compute as asked */
 	const oq_nn_quantization *quantization; /* instead of the package's own; with OQ_PRECISION_INT8 */
 	int threads_per_patch;        /* threads that share one patch; 1 = one patch per thread (default when 0) */
@@ -70,6 +71,10 @@ oq_status oq_nn_model_open(const oq_package *package, const oq_nn_options *optio
 void oq_nn_model_close(oq_nn_model *model);
 /* What was asked for and what the products are computed in, and why they differ ("" when they do not). */
 oq_precision oq_nn_model_precision(const oq_nn_model *model, oq_precision *asked, const char **why);
+
+/* The choice that was asked for; and how a step of the plan computes its product: "winograd-f2", "tap-gemm", "depthwise", "onednn", or NULL when it is none. */
+oq_convolution oq_nn_model_convolution(const oq_nn_model *model);
+const char *oq_nn_model_method(const oq_nn_model *model, int step);
 
 /* A convolution or linear layer of the folded graph. */
 typedef struct oq_nn_layer {
