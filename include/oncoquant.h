@@ -128,8 +128,14 @@ typedef struct oq_scan oq_scan; /* immutable; may be shared by threads */
 typedef enum oq_geometry { OQ_GEOMETRY_AS_ITK = 0, OQ_GEOMETRY_AS_NIBABEL = 1, OQ_GEOMETRY_AS_STRICT = 2 } oq_geometry;
 typedef enum oq_resampling { OQ_RESAMPLING_REFERENCE = 0, OQ_RESAMPLING_EXACT = 1 } oq_resampling;
 
+/* Zeros refuse whatever readers disagree on. */
 typedef struct oq_scan_options {
-	oq_geometry geometry; /* which of two conflicting transforms of a NIfTI header to follow; strict refuses */
+	oq_geometry geometry;    /* which of two conflicting transforms of a NIfTI header to follow; strict refuses */
+	int64_t volume;          /* of a 4-D NIfTI file, from 1; 0: files of several volumes are refused */
+	bool nonfinite_as_air;   /* NaN and infinite voxels become -1024 HU, counted in a warning; else refused */
+	bool assume_orientation; /* NIfTI without qform and sform: ITK's guess, with a warning; else refused */
+	bool allow_shear;        /* tilted gantries: resampled through the full affine, with a warning; else refused */
+	const char *name;        /* what messages call the scan instead of its path; or NULL */
 } oq_scan_options;
 
 /* NIfTI-1 and -2 (.nii, .nii.gz, .hdr/.img), MetaImage (.mhd, .mha), NRRD (.nrrd, .nhdr). OQ_E_INPUT with a reason code (docs/formats.md). */
@@ -158,18 +164,27 @@ typedef enum oq_coords {
 	OQ_COORDS_VOXEL    /* index of the file's own axes, from 0, may be fractional */
 } oq_coords;
 
+/* Which point of a label mask is the seed. */
+typedef enum oq_mask_point { OQ_MASK_CENTROID = 0, OQ_MASK_BOX_CENTRE } oq_mask_point;
+
 typedef struct oq_job {
-	const char *manifest;         /* CSV: image_path, coordX, coordY, coordZ (LPS mm) and any other columns; or NULL */
+	const char *manifest;         /* CSV or JSON lines: image_path, coordX, coordY, coordZ (LPS mm) and any other columns; or NULL */
 	oq_coords coords;             /* of the manifest */
 	const char *root;             /* folder of the manifest's relative paths; NULL: the manifest's own */
 	const char *path_map;         /* "OLD=NEW": paths that begin with OLD begin with NEW instead; or NULL */
+	const char *mask_column;      /* column of label masks whose point is the seed, instead of coordX, coordY, coordZ; or NULL */
+	int64_t mask_label;           /* 0: the only label of the mask */
+	oq_mask_point mask_point;
+	bool boxes;                   /* the seed is the centre of minX, minY, minZ, maxX, maxY, maxZ, instead of coordX, coordY, coordZ */
+	bool strict;                  /* a row with a warning fails */
+	bool log_paths;               /* messages name scans by their paths, which can hold names of patients; else by their row */
 	const char *patches;          /* .npy [N,1,D,H,W] or [N,D,H,W] float; or NULL */
 	const char *const *packages;  /* one or several */
 	const char *const *outputs;   /* a .npy path for each package; its .csv and .json are written beside it */
 	int package_count;
 	int threads;                  /* 0 = processors granted */
 	oq_resampling resampling;
-	oq_geometry geometry;
+	oq_scan_options scan;
 	oq_precision precision;       /* of every package */
 	bool strict_precision;
 	oq_convolution convolution;

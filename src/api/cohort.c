@@ -3,6 +3,7 @@
 #include "evidence.h"
 #include "job.h"
 
+#include "core/locale.h"
 #include "core/mem.h"
 
 #include <math.h>
@@ -71,7 +72,7 @@ static oq_status check_job(const cohort *c)
 static oq_status read_rows(cohort *c)
 {
 	if (c->job->manifest)
-		return oq_rows_read(c->job->manifest, &(oq_paths){.root = c->job->root, .map = c->job->path_map}, &c->rows, c->err);
+		return oq_rows_read_job(c->job, &c->rows, c->err);
 	OQ_TRY(oq_npy_open(c->job->patches, &c->ready, c->err));
 	if (c->ready->rank < 4 || c->ready->rank > 5 || c->ready->shape[0] < 1)
 		return oq_fail(c->err, OQ_E_INPUT, "E_SHAPE", "%s: has %d axes, expected [N,1,D,H,W] or [N,D,H,W]", c->job->patches, c->ready->rank);
@@ -163,13 +164,13 @@ static oq_status get_patch(cohort *c, int64_t index, int model, const oq_scan *s
 	}
 	oq_patch_report report;
 	double seed[3];
-	oq_seed_to_lps(scan, c->job->coords, row->seed, seed);
+	OQ_TRY(oq_row_seed(c->job, &c->rows, index, scan, seed, err));
 	OQ_TRY(oq_scan_patch(scan, c->models[model], seed, c->job->resampling, patch, &report, err));
 	if (model == 0) {
 		row->padding_fraction = report.padding_fraction;
 		row->seed_hu = report.seed_hu;
 	}
-	return OQ_OK;
+	return oq_row_judge(c->job, &c->rows, index, &report, err);
 }
 
 static oq_status check_result(const float *values, size_t count, oq_error *err)
@@ -221,11 +222,9 @@ static oq_status run_row(cohort *c, int64_t index, const oq_scan *scan, int lane
 static void note_warnings(cohort *c, int64_t first, int64_t end, const oq_scan *scan)
 {
 	const oq_notes *notes = &scan->volume->notes;
-	char text[512] = "";
-	for (int i = 0; i < notes->count; i++)
-		snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "", notes->items[i].code);
-	for (int64_t i = first; i < end && text[0]; i++)
-		c->rows.rows[c->rows.order[i]].warnings = oq_strdup(text);
+	for (int64_t i = first; i < end; i++)
+		for (int n = 0; n < notes->count; n++)
+			oq_row_warn(&c->rows, c->rows.order[i], notes->items[n].code);
 }
 
 /* Opens the scan of rows order[first..end) unless all of them have failed already. A scan that cannot be read fails its rows. */
@@ -233,10 +232,12 @@ static void open_scan(cohort *c, open_scans *all, int index)
 {
 	oq_error err = {0};
 	scan_slot *slot = &all->slots[index];
-	const oq_scan_options options = {.geometry = c->job->geometry};
+	oq_scan_options options = c->job->scan;
 	bool alive = false;
 	for (int64_t i = slot->first; i < slot->end; i++)
 		alive = alive || !c->rows.rows[c->rows.order[i]].message;
+	if (!c->job->log_paths)
+		options.name = "scan"; /* which one, the row says */
 	slot->tried = true;
 	if (!alive)
 		return;
@@ -325,10 +326,24 @@ static int64_t first_failed(const cohort *c)
 	return -1;
 }
 
+/* "row 3 (line 5): ..." of a row that failed; "" when bad is -1 */
+static void describe_failure(const cohort *c, int64_t bad, char text[512])
+{
+	text[0] = 0;
+	if (bad < 0)
+		return;
+	const char *message = c->rows.rows[bad].message ? c->rows.rows[bad].message : "";
+	if (c->rows.table)
+		snprintf(text, 512, "row %lld (line %lld): %.440s", (long long)bad, (long long)oq_table_line(c->rows.table, bad), message);
+	else
+		snprintf(text, 512, "row %lld: %.440s", (long long)bad, message);
+}
+
 static oq_status finish(cohort *c)
 {
 	int64_t bad = first_failed(c);
-	const char *message = bad >= 0 && c->rows.rows[bad].message ? c->rows.rows[bad].message : "";
+	char message[512];
+	describe_failure(c, bad, message);
 	if (cancelled(c))
 		return oq_fail(c->err, OQ_E_RESOURCE, "E_CANCELLED", "stopped after %lld of %lld rows; nothing was written", (long long)c->done, (long long)c->rows.count);
 	if (c->rows.failed == c->rows.count)
@@ -373,6 +388,7 @@ static oq_status run(const oq_job *job, bool embedding, oq_job_summary *summary,
 {
 	oq_cpu cpu;
 	oq_error own;
+	oq_locale locale = oq_locale_enter();
 	oq_cpu_detect(&cpu);
 	cohort c = {.job = job, .embedding = embedding, .threads = job->threads > 0 ? job->threads : cpu.processors, .start = now_seconds(), .err = err ? err : &own};
 	*c.err = (oq_error){0};
@@ -389,12 +405,11 @@ static oq_status run(const oq_job *job, bool embedding, oq_job_summary *summary,
 		status = finish(&c);
 	if (summary) {
 		*summary = (oq_job_summary){.rows = c.rows.count, .failed = c.rows.failed, .seconds = now_seconds() - c.start};
-		int64_t bad = first_failed(&c);
-		if (bad >= 0)
-			snprintf(summary->first_failure, sizeof summary->first_failure, "row %lld: %s", (long long)bad, c.rows.rows[bad].message ? c.rows.rows[bad].message : "");
+		describe_failure(&c, first_failed(&c), summary->first_failure);
 	}
 	if (job->package_count > 0)
 		close_cohort(&c);
+	oq_locale_leave(locale);
 	return status;
 }
 

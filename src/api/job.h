@@ -11,10 +11,13 @@
 /* What became of a row. A row without a message is fine. */
 typedef struct oq_row {
 	int scan;            /* index of its scan; -1 when the row could not be read */
-	double seed[3];      /* LPS mm */
+	double seed[3];      /* as the manifest gives it (oq_coords); of a box, its centre; of a mask, unset */
+	double extent[3];    /* of a box; else 0 */
+	bool located;        /* `lps` is set */
+	double lps[3];       /* mm */
 	char code[32];
 	char *message;       /* why it failed */
-	char *warnings;      /* codes of its scan's warnings, separated by spaces */
+	char *warnings;      /* codes of its scan's warnings and of its own, separated by spaces */
 	double padding_fraction, seed_hu;
 } oq_row;
 
@@ -23,18 +26,28 @@ typedef struct oq_rows {
 	oq_row *rows;
 	int64_t count, failed;
 	char **scans;        /* resolved paths */
+	int mask_column;     /* in the table; -1 for none */
 	int scan_count;
 	int64_t *order;      /* rows by scan, then by row */
 } oq_rows;
 
-/* Where a manifest's scans are: see oq_job. Zeros: beside the manifest. */
-typedef struct oq_paths {
-	const char *root, *map;
-} oq_paths;
+/* Where a manifest's scans are, and what stands for their seeds: see oq_job. Zeros: beside the manifest; coordX, coordY, coordZ. */
+typedef struct oq_columns {
+	const char *root, *map, *mask;
+	bool boxes;
+} oq_columns;
 
-/* Manifest: header and sizes are checked, a bad row fails alone. `paths` may be NULL. */
-oq_status oq_rows_read(const char *manifest, const oq_paths *paths, oq_rows *rows, oq_error *err);
-/* A row's seed in LPS mm, in a scan. */
+/* Manifest: header and sizes are checked, a bad row fails alone. `columns` may be NULL. */
+oq_status oq_rows_read(const char *manifest, const oq_columns *columns, oq_rows *rows, oq_error *err);
+/* The same as a job says it. */
+oq_status oq_rows_read_job(const oq_job *job, oq_rows *rows, oq_error *err);
+/* A row's seed in its scan, in LPS mm: from coordinates, the centre of its box, or a point of its mask, which is read here. */
+oq_status oq_row_seed(const oq_job *job, oq_rows *rows, int64_t index, const oq_scan *scan, double lps[3], oq_error *err);
+/* What a patch says about its row: warnings; under job->strict they fail it. */
+oq_status oq_row_judge(const oq_job *job, oq_rows *rows, int64_t index, const oq_patch_report *report, oq_error *err);
+/* Adds a code to the row's warnings, once. */
+void oq_row_warn(oq_rows *rows, int64_t index, const char *code);
+/* Point with coordinates of any kind to LPS mm. */
 void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3], double lps[3]);
 /* `count` rows without a manifest. */
 oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err);

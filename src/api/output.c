@@ -116,6 +116,29 @@ static bool add_model(oq_json *root, const oq_model *model)
 		&& oq_add_spec(root, "preprocessing", &model->spec);
 }
 
+/* How rows became seeds, and scans volumes, as far as it was asked for. */
+static bool add_reading(oq_json *root, const oq_job *job)
+{
+	static const char *const coords[] = {[OQ_COORDS_LPS] = "lps", [OQ_COORDS_RAS] = "ras", [OQ_COORDS_VOXEL] = "voxel"};
+	static const char *const geometries[] = {[OQ_GEOMETRY_AS_ITK] = "itk", [OQ_GEOMETRY_AS_NIBABEL] = "nibabel", [OQ_GEOMETRY_AS_STRICT] = "strict"};
+	const char *point = job->mask_point == OQ_MASK_BOX_CENTRE ? "box" : "centroid";
+	bool good = oq_json_add_string(root, "seeds", job->mask_column ? "masks" : job->boxes ? "boxes" : "points")
+		&& (job->mask_column ? oq_json_add_string(root, "mask_point", point) && oq_json_add_int(root, "mask_label", job->mask_label)
+			: oq_json_add_string(root, "coords", coords[job->coords]));
+	const oq_scan_options *scan = &job->scan;
+	good = good && oq_json_add_string(root, "resampling", oq_resampling_name(job->resampling))
+		&& oq_json_add_string(root, "geometry", geometries[scan->geometry]) && oq_json_add_bool(root, "strict", job->strict);
+	if (scan->volume)
+		good = good && oq_json_add_int(root, "volume", scan->volume);
+	if (scan->nonfinite_as_air)
+		good = good && oq_json_add_string(root, "nonfinite", "air");
+	if (scan->assume_orientation)
+		good = good && oq_json_add_bool(root, "assume_orientation", true);
+	if (scan->allow_shear)
+		good = good && oq_json_add_bool(root, "allow_shear", true);
+	return good;
+}
+
 static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err)
 {
 	oq_json *root = oq_json_object();
@@ -126,8 +149,7 @@ static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err
 	if (s->model)
 		good = good && add_model(root, s->model);
 	if (s->job->manifest)
-		good = good && oq_json_add_string(root, "coords", s->job->coords == OQ_COORDS_RAS ? "ras" : s->job->coords == OQ_COORDS_VOXEL ? "voxel" : "lps")
-			&& oq_json_add_string(root, "resampling", oq_resampling_name(s->job->resampling));
+		good = good && add_reading(root, s->job);
 	if (!strcmp(s->kind, "embeddings"))
 		good = good && oq_add_precision(root, s->model) && oq_add_convolutions(root, s->model);
 	good = good && oq_add_environment(root, s->threads) && oq_json_add_number(root, "seconds", s->seconds);

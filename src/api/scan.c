@@ -10,7 +10,14 @@ oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan
 {
 	static const oq_geometry_rule rules[] = {[OQ_GEOMETRY_AS_ITK] = OQ_GEOMETRY_ITK, [OQ_GEOMETRY_AS_NIBABEL] = OQ_GEOMETRY_NIBABEL,
 		[OQ_GEOMETRY_AS_STRICT] = OQ_GEOMETRY_STRICT};
-	const oq_volume_options volume_options = {.geometry = rules[options ? options->geometry : OQ_GEOMETRY_AS_ITK]};
+	oq_volume_options volume_options = {.geometry = rules[options ? options->geometry : OQ_GEOMETRY_AS_ITK]};
+	if (options) {
+		volume_options.volume = options->volume;
+		volume_options.nonfinite_as_air = options->nonfinite_as_air;
+		volume_options.assume_orientation = options->assume_orientation;
+		volume_options.allow_shear = options->allow_shear;
+		volume_options.name = options->name;
+	}
 	oq_scan *scan = oq_calloc(1, sizeof *scan);
 	if (!scan)
 		return oq_fail_memory(err, path, sizeof *scan);

@@ -1,5 +1,5 @@
 /* oncoquant embed and oncoquant patches: cohorts. */
-#include "cli.h"
+#include "job_options.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -88,55 +88,52 @@ static int report(const oq_job *job, const oq_job_summary *summary, oq_status st
 
 static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, oq_job_summary *, oq_error *), int argc, char **argv)
 {
-	static const char *const resamplings[] = {"reference", "exact", NULL}, *const geometries[] = {"itk", "nibabel", "strict", NULL};
+	static const char *const resamplings[] = {"reference", "exact", NULL};
 	oq_common common = {0};
-	oq_job job = {.cancel = &oq_cli_signal};
+	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
 	const char *output = NULL, *arguments[MOST + 1], *outputs[MOST];
 	int64_t threads = 0;
-	static const char *const coordinates[] = {"lps", "ras", "voxel", NULL};
-	int resampling = 0, geometry = 0, precision = 0, convolution = 0, coords = 0, count;
+	int resampling = 0, precision = 0, convolution = 0, count;
 	const oq_option options[] = {
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &output, .value_name = "FILE.npy", .help = "result; with several packages a folder"},
-		{.name = "--patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "ready patches [N,1,D,H,W] instead of a manifest"},
-		{.name = "--coords", .kind = OQ_OPTION_CHOICE, .target = &coords, .value_name = "lps|ras|voxel", .choices = coordinates, .help = "what the manifest's coordinates mean (lps: millimetres)"},
-		{.name = "--root", .kind = OQ_OPTION_TEXT, .target = &job.root, .value_name = "DIR", .help = "folder of the manifest's relative paths (default: its own)"},
-		{.name = "--path-map", .kind = OQ_OPTION_TEXT, .target = &job.path_map, .value_name = "OLD=NEW", .help = "paths that begin with OLD begin with NEW instead"},
+		{.name = "--patches", .kind = OQ_OPTION_TEXT, .target = &j.job.patches, .value_name = "FILE.npy", .help = "ready patches [N,1,D,H,W] instead of a manifest"},
+		OQ_MANIFEST_OPTIONS(j),
+		OQ_SCAN_OPTIONS(j),
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
 		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
-		{.name = "--geometry", .kind = OQ_OPTION_CHOICE, .target = &geometry, .value_name = "itk|nibabel|strict", .choices = geometries, .help = "which of two conflicting transforms to follow"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
 		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &convolution, .value_name = "auto|direct|winograd", .choices = oq_cli_convolutions, .help = "how float32 convolutions are computed (auto)"},
-		{.name = "--allow-uncertified", .kind = OQ_OPTION_FLAG, .target = &job.allow_uncertified, .help = "take quantised packages without evidence (see certify)"},
-		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &job.strict_precision, .help = "fail instead of computing in float32"},
+		{.name = "--allow-uncertified", .kind = OQ_OPTION_FLAG, .target = &j.job.allow_uncertified, .help = "take quantised packages without evidence (see certify)"},
+		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &j.job.strict_precision, .help = "fail instead of computing in float32"},
 		OQ_COMMON_OPTIONS(common)};
 	int code = oq_options_parse(command, options, &common, argc, argv, arguments, MOST + 1, &count);
 	if (code)
 		return code < 0 ? oq_cli_flush() : code;
-	job.package_count = count - (job.patches == NULL);
-	if (job.package_count < 1 || !output)
-		return oq_cli_usage("%s: a package, %s and --output are needed", command->name, job.patches ? "--patches" : "a manifest (or --patches)");
-	job.manifest = job.patches ? NULL : arguments[count - 1];
-	job.packages = arguments;
-	job.outputs = outputs;
+	if ((code = oq_cli_job_finish(&j)))
+		return code;
+	j.job.package_count = count - (j.job.patches == NULL);
+	if (j.job.package_count < 1 || !output)
+		return oq_cli_usage("%s: a package, %s and --output are needed", command->name, j.job.patches ? "--patches" : "a manifest (or --patches)");
+	j.job.manifest = j.job.patches ? NULL : arguments[count - 1];
+	j.job.packages = arguments;
+	j.job.outputs = outputs;
 	outputs[0] = output;
-	if (job.package_count > 1 && (code = make_outputs(arguments, job.package_count, output, outputs)))
+	if (j.job.package_count > 1 && (code = make_outputs(arguments, j.job.package_count, output, outputs)))
 		return code;
 	progress p = {.start = now_seconds()};
-	job.threads = (int)threads;
-	job.resampling = (oq_resampling)resampling;
-	job.geometry = (oq_geometry)geometry;
-	job.coords = (oq_coords)coords;
-	job.precision = (oq_precision)precision;
-	job.convolution = (oq_convolution)convolution;
-	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
-	job.context = &p;
+	j.job.threads = (int)threads;
+	j.job.resampling = (oq_resampling)resampling;
+	j.job.precision = (oq_precision)precision;
+	j.job.convolution = (oq_convolution)convolution;
+	j.job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
+	j.job.context = &p;
 	oq_error err = {0};
 	oq_job_summary summary = {0};
-	oq_status status = act(&job, &summary, &err);
+	oq_status status = act(&j.job, &summary, &err);
 	if (p.drawn)
 		fputc('\n', stderr);
-	code = report(&job, &summary, status, &err, &common);
-	for (int i = 0; i < job.package_count && job.package_count > 1; i++) {
+	code = report(&j.job, &summary, status, &err, &common);
+	for (int i = 0; i < j.job.package_count && j.job.package_count > 1; i++) {
 		union { const char *in; char *out; } path = {outputs[i]}; /* made by make_outputs */
 		free(path.out);
 	}
