@@ -128,8 +128,14 @@ typedef struct oq_scan oq_scan; /* immutable; may be shared by threads */
 typedef enum oq_geometry { OQ_GEOMETRY_AS_ITK = 0, OQ_GEOMETRY_AS_NIBABEL = 1, OQ_GEOMETRY_AS_STRICT = 2 } oq_geometry;
 typedef enum oq_resampling { OQ_RESAMPLING_REFERENCE = 0, OQ_RESAMPLING_EXACT = 1 } oq_resampling;
 
+/* Zeros refuse whatever readers disagree on. */
 typedef struct oq_scan_options {
-	oq_geometry geometry; /* which of two conflicting transforms of a NIfTI header to follow; strict refuses */
+	oq_geometry geometry;    /* which of two conflicting transforms of a NIfTI header to follow; strict refuses */
+	int64_t volume;          /* of a 4-D NIfTI file, from 1; 0: files of several volumes are refused */
+	bool nonfinite_as_air;   /* NaN and infinite voxels become -1024 HU, counted in a warning; else refused */
+	bool assume_orientation; /* NIfTI without qform and sform: ITK's guess, with a warning; else refused */
+	bool allow_shear;        /* tilted gantries: resampled through the full affine, with a warning; else refused */
+	const char *name;        /* what messages call the scan instead of its path; or NULL */
 } oq_scan_options;
 
 /* NIfTI-1 and -2 (.nii, .nii.gz, .hdr/.img), MetaImage (.mhd, .mha), NRRD (.nrrd, .nhdr). OQ_E_INPUT with a reason code (docs/formats.md). */
@@ -158,51 +164,49 @@ typedef enum oq_coords {
 	OQ_COORDS_VOXEL    /* index of the file's own axes, from 0, may be fractional */
 } oq_coords;
 
+/* Which point of a label mask is the seed. */
+typedef enum oq_mask_point { OQ_MASK_CENTROID = 0, OQ_MASK_BOX_CENTRE } oq_mask_point;
+
 typedef struct oq_job {
-	const char *manifest;         /* CSV: image_path, coordX, coordY, coordZ (LPS mm) and any other columns; or NULL */
+	const char *manifest;         /* CSV or JSON lines: image_path, coordX, coordY, coordZ (LPS mm) and any other columns; or NULL */
 	oq_coords coords;             /* of the manifest */
 	const char *root;             /* folder of the manifest's relative paths; NULL: the manifest's own */
 	const char *path_map;         /* "OLD=NEW": paths that begin with OLD begin with NEW instead; or NULL */
+	const char *mask_column;      /* column of label masks whose point is the seed, instead of coordX, coordY, coordZ; or NULL */
+	int64_t mask_label;           /* 0: the only label of the mask */
+	oq_mask_point mask_point;
+	bool boxes;                   /* the seed is the centre of minX, minY, minZ, maxX, maxY, maxZ, instead of coordX, coordY, coordZ */
+	bool strict;                  /* a row with a warning fails */
+	bool log_paths;               /* messages name scans by their paths, which can hold names of patients; else by their row */
 	const char *patches;          /* .npy [N,1,D,H,W] or [N,D,H,W] float; or NULL */
 	const char *const *packages;  /* one or several */
 	const char *const *outputs;   /* a .npy path for each package; its .csv and .json are written beside it */
 	int package_count;
 	int threads;                  /* 0 = processors granted */
 	oq_resampling resampling;
-	oq_geometry geometry;
+	oq_scan_options scan;
 	oq_precision precision;       /* of every package */
 	bool strict_precision;
 	oq_convolution convolution;
 	bool allow_uncertified;       /* quantised packages without valid evidence for this class of processor, which are refused otherwise (OQ_E_GATE) */
-	bool resume;                  /* continue an unfinished run of the same job; without one, begin */
-	int64_t shard_index, shard_count; /* only rows of part 1..shard_count of the cohort; 0: all. oq_merge puts the parts together */
-	uint64_t max_memory;          /* bytes; 0: what control group and machine grant. Fewer rows run side by side when it is short of memory */
 	void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL; called from one thread at a time */
 	void *context;
-	const volatile int *cancel;   /* may be NULL; a value other than 0 ends the job after the rows in work; it can be resumed */
+	const volatile int *cancel;   /* may be NULL; a value other than 0 ends the job, nothing is written */
 } oq_job;
 
 typedef struct oq_job_summary {
-	int64_t rows, failed; /* with any package */
-	int64_t resumed;      /* of the rows, taken over from an earlier run */
-	int lanes;            /* rows computed side by side */
+	int64_t rows, failed;
 	char first_failure[512]; /* "row 3 (line 5): ..." */
 	double seconds;
 } oq_job_summary;
 
 /* Embeddings of every row, in row order: OUTPUT.npy [rows, embedding size] float32 (rows that failed are NaN), OUTPUT.csv
  * (every input column, then status, code, message, warnings, padding_fraction, seed_hu) and OUTPUT.json (provenance). Each scan
- * is decoded once for all its rows and all packages; packages of the same spacing share the resampled region. OQ_E_SOME_ROWS when some rows
- * failed, OQ_E_INPUT when all did (then no output is written). An unfinished run leaves OUTPUT.npy.part and OUTPUT.npy.journal, which
- * `resume` continues, to the same bytes as a run that was not disturbed, and which are refused without it (E_JOURNAL). Two runs of one
- * output at a time: the second is refused (E_LOCKED). docs/cohorts.md has it in full. `summary` may be NULL. */
+ * is decoded once for all its rows and all packages. OQ_E_SOME_ROWS when some rows failed, OQ_E_INPUT when all did (then no
+ * output is written). `summary` may be NULL. */
 OQ_API oq_status oq_embed(const oq_job *job, oq_job_summary *summary, oq_error *err);
 /* The patches themselves, [rows,1,D,H,W], with the same companions. Needs a manifest. */
 OQ_API oq_status oq_extract(const oq_job *job, oq_job_summary *summary, oq_error *err);
-
-/* All shards of one cohort and package (.npy, .csv and .json each; in any order) -> what one run would have written, byte for byte. OQ_E_INPUT
- * (E_SHARDS) when one is missing, twice there, or made by another job or processor. OQ_E_SOME_ROWS and OQ_E_INPUT as oq_embed. */
-OQ_API oq_status oq_merge(const char *output, const char *const *shards, int count, oq_job_summary *summary, oq_error *err);
 
 /* ---- 6. Quantisation ----------------------------------------------------------------------------------------------- */
 

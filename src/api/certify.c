@@ -5,6 +5,7 @@
 #include "job.h"
 #include "phantoms.h"
 
+#include "core/locale.h"
 #include "core/mem.h"
 #include "eval/quantile.h"
 #include "eval/rows.h"
@@ -315,6 +316,7 @@ oq_status oq_certify(const oq_certify_options *options, char **json, oq_error *e
 	certification c = {.options = options, .err = err, .draws = options->draws > 0 ? options->draws : 2,
 		.millimetres = options->jitter_mm > 0 ? options->jitter_mm : 3};
 	oq_cpu cpu;
+	oq_locale locale = oq_locale_enter();
 	oq_cpu_detect(&cpu);
 	c.lanes = options->threads > 0 ? options->threads : cpu.processors;
 	oq_status status = open_certification(&c);
@@ -342,5 +344,6 @@ oq_status oq_certify(const oq_certify_options *options, char **json, oq_error *e
 	oq_free(c.moved);
 	oq_free_aligned(c.room);
 	oq_free(c.centred);
+	oq_locale_leave(locale);
 	return status;
 }

@@ -3,6 +3,7 @@
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "job.h"
 
+#include "core/locale.h"
 #include "core/mem.h"
 #include "eval/random.h"
 
@@ -118,6 +119,7 @@ oq_status oq_jitter(const oq_jitter_options *options, oq_error *err)
 	jitter *j = oq_calloc(1, sizeof *j);
 	if (!j)
 		return oq_fail_memory(err, options->manifest, sizeof *j);
+	oq_locale locale = oq_locale_enter();
 	j->options = options;
 	j->err = err ? err : &own;
 	oq_status status = check(j);
@@ -136,6 +138,7 @@ oq_status oq_jitter(const oq_jitter_options *options, oq_error *err)
 		else
 			oq_outfile_abort(j->file);
 	}
+	oq_locale_leave(locale);
 	oq_rows_free(&j->rows);
 	oq_free(j);
 	return status;

@@ -8,15 +8,17 @@
 #include "io/npy.h"
 #include "io/table.h"
 
-#define OQ_MAX_PACKAGES 64 /* in one run */
-
-/* A row as it was asked for. A row without a code is fine so far. */
+/* What became of a row. A row without a message is fine. */
 typedef struct oq_row {
 	int scan;            /* index of its scan; -1 when the row could not be read */
-	double seed[3];      /* LPS mm */
+	double seed[3];      /* as the manifest gives it (oq_coords); of a box, its centre; of a mask, unset */
+	double extent[3];    /* of a box; else 0 */
+	bool located;        /* `lps` is set */
+	double lps[3];       /* mm */
 	char code[32];
-	char *message;       /* why it or its scan cannot be read */
-	char *warnings;      /* codes of its scan's warnings, separated by spaces */
+	char *message;       /* why it failed */
+	char *warnings;      /* codes of its scan's warnings and of its own, separated by spaces */
+	double padding_fraction, seed_hu;
 } oq_row;
 
 typedef struct oq_rows {
@@ -24,36 +26,33 @@ typedef struct oq_rows {
 	oq_row *rows;
 	int64_t count, failed;
 	char **scans;        /* resolved paths */
+	int mask_column;     /* in the table; -1 for none */
 	int scan_count;
 	int64_t *order;      /* rows by scan, then by row */
 } oq_rows;
 
-/* Where a manifest's scans are: see oq_job. Zeros: beside the manifest. */
-typedef struct oq_paths {
-	const char *root, *map;
-} oq_paths;
+/* Where a manifest's scans are, and what stands for their seeds: see oq_job. Zeros: beside the manifest; coordX, coordY, coordZ. */
+typedef struct oq_columns {
+	const char *root, *map, *mask;
+	bool boxes;
+} oq_columns;
 
-/* Manifest: header and sizes are checked, a bad row fails alone. `paths` may be NULL. */
-oq_status oq_rows_read(const char *manifest, const oq_paths *paths, oq_rows *rows, oq_error *err);
-/* A row's seed in LPS mm, in a scan. */
+/* Manifest: header and sizes are checked, a bad row fails alone. `columns` may be NULL. */
+oq_status oq_rows_read(const char *manifest, const oq_columns *columns, oq_rows *rows, oq_error *err);
+/* The same as a job says it. */
+oq_status oq_rows_read_job(const oq_job *job, oq_rows *rows, oq_error *err);
+/* A row's seed in its scan, in LPS mm: from coordinates, the centre of its box, or a point of its mask, which is read here. */
+oq_status oq_row_seed(const oq_job *job, oq_rows *rows, int64_t index, const oq_scan *scan, double lps[3], oq_error *err);
+/* What a patch says about its row: warnings; under job->strict they fail it. */
+oq_status oq_row_judge(const oq_job *job, oq_rows *rows, int64_t index, const oq_patch_report *report, oq_error *err);
+/* Adds a code to the row's warnings, once. */
+void oq_row_warn(oq_rows *rows, int64_t index, const char *code);
+/* Point with coordinates of any kind to LPS mm. */
 void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3], double lps[3]);
-/* `count` rows without a manifest, in their own order. */
+/* `count` rows without a manifest. */
 oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err);
 void oq_rows_free(oq_rows *rows);
 void oq_row_fail(oq_rows *rows, int64_t index, const oq_error *err);
-
-/* What became of a row with one package. */
-typedef struct oq_outcome {
-	bool done;
-	char code[32];       /* "" when it is fine */
-	char *message, *warnings; /* NULL when there are none */
-	double padding_fraction, seed_hu; /* NaN when there is no patch */
-} oq_outcome;
-
-/* A run of rows [first,end) of a manifest or a file of patches. */
-typedef struct oq_span {
-	int64_t first, end;
-} oq_span;
 
 /* One .npy that is filled row by row in any order. */
 typedef struct oq_output {
@@ -61,30 +60,20 @@ typedef struct oq_output {
 	oq_outfile *file;
 	size_t header_bytes, row_floats;
 } oq_output;
-/* The header; the file of `output` is open already. */
-oq_status oq_output_begin(oq_output *output, const int64_t *shape, int rank, oq_error *err);
 oq_status oq_output_open(oq_output *output, const char *path, const int64_t *shape, int rank, oq_error *err);
 oq_status oq_output_row(oq_output *output, int64_t row, const float *values, oq_error *err);
 
-/* What OUTPUT.csv and OUTPUT.json say. Nothing in them depends on time, threads, lanes or interruptions. */
+/* OUTPUT.npy -> OUTPUT.csv and OUTPUT.json. */
 typedef struct oq_sidecar {
-	const oq_job *job;
 	const oq_rows *rows;
-	oq_span span;
-	const oq_outcome *outcomes; /* of rows span.first, span.first + 1, ... */
-	int64_t failed;
-	const oq_model *model;
-	const char *kind;           /* "embeddings" or "patches" */
-	const char *input_sha256;
+	const oq_job *job;
+	const oq_model *model; /* NULL for none */
+	const char *kind;      /* "embeddings" or "patches" */
 	const char *output;
 	const int64_t *shape;
-	int rank;
+	int rank, threads;
+	double seconds;
 } oq_sidecar;
-/* OUTPUT.npy -> OUTPUT + suffix; free with oq_free; NULL when out of memory. */
-char *oq_companion(const char *output, const char *suffix);
-/* Both files on disk, not yet in place. Those that were opened are the caller's to place and free, also after a failure. */
-oq_status oq_sidecar_write(const oq_sidecar *sidecar, oq_outfile **csv, oq_outfile **json, oq_error *err);
-/* What must be the same for a run to be continued: everything that decides the bytes of its results. NULL when out of memory. */
-oq_json *oq_sidecar_identity(const oq_sidecar *sidecar, oq_model *const *models, int count);
+oq_status oq_sidecar_write(const oq_sidecar *sidecar, oq_error *err);
 
 #endif

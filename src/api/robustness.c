@@ -3,6 +3,7 @@
 #include "gate.h"
 
 #include "core/file.h"
+#include "core/locale.h"
 #include "core/mem.h"
 #include "eval/reliability.h"
 
@@ -84,7 +85,9 @@ static oq_status measure(const oq_robustness_options *options, oq_matrix both[2]
 oq_status oq_robustness(const oq_robustness_options *options, char **json, oq_error *err)
 {
 	oq_matrix both[2] = {{0}, {0}};
+	oq_locale locale = oq_locale_enter();
 	oq_status status = measure(options, both, json, err);
+	oq_locale_leave(locale);
 	oq_gate_free_matrix(&both[0]);
 	oq_gate_free_matrix(&both[1]);
 	return status;

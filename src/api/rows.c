@@ -2,13 +2,24 @@
 #include "job.h"
 
 #include "core/mem.h"
+#include "io/mask.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const needed[] = {"image_path", "coordX", "coordY", "coordZ"};
+/* What must be there: image_path, and a seed, a box or a mask. */
+static const char *const seed_columns[] = {"image_path", "coordX", "coordY", "coordZ", NULL};
+static const char *const box_columns[] = {"image_path", "minX", "minY", "minZ", "maxX", "maxY", "maxZ", NULL};
+#define MOST_COLUMNS 7
+
+typedef struct source {
+	const char *manifest;
+	const oq_columns *wish;
+	const char *needed[MOST_COLUMNS + 1];
+	int columns[MOST_COLUMNS];
+} source;
 
 void oq_row_fail(oq_rows *rows, int64_t index, const oq_error *err)
 {
@@ -21,22 +32,29 @@ void oq_row_fail(oq_rows *rows, int64_t index, const oq_error *err)
 	rows->failed++;
 }
 
-static oq_status find_columns(const oq_table *table, const char *manifest, int columns[4], oq_error *err)
+static oq_status refuse_column(const oq_table *table, const char *manifest, const char *name, oq_error *err)
 {
-	for (int i = 0; i < 4; i++) {
-		columns[i] = oq_table_find(table, needed[i]);
-		if (columns[i] >= 0)
-			continue;
-		char found[400] = "";
-		for (int c = 0; c < oq_table_columns(table) && strlen(found) < 300; c++)
-			snprintf(found + strlen(found), sizeof found - strlen(found), "%s%.60s", c ? ", " : "", oq_table_header(table, c));
-		return oq_fail(err, OQ_E_USAGE, "E_COLUMN", "%s: has no column \"%s\"; its columns are: %s", manifest, needed[i], found);
+	char found[400] = "";
+	for (int c = 0; c < oq_table_columns(table) && strlen(found) < 300; c++)
+		snprintf(found + strlen(found), sizeof found - strlen(found), "%s%.60s", c ? ", " : "", oq_table_header(table, c));
+	return oq_fail(err, OQ_E_USAGE, "E_COLUMN", "%s: has no column \"%s\"; its columns are: %s", manifest, name, found);
+}
+
+static oq_status find_columns(const oq_table *table, source *s, oq_error *err)
+{
+	for (int i = 0; s->needed[i]; i++) {
+		s->columns[i] = oq_table_find(table, s->needed[i]);
+		if (s->columns[i] < 0)
+			return refuse_column(table, s->manifest, s->needed[i], err);
+		for (int c = s->columns[i] + 1; c < oq_table_columns(table); c++)
+			if (!strcmp(oq_table_header(table, c), s->needed[i]))
+				return oq_fail(err, OQ_E_USAGE, "E_COLUMN", "%s: has two columns \"%s\"", s->manifest, s->needed[i]);
 	}
 	return OQ_OK;
 }
 
 /* "OLD=NEW": a path that begins with OLD begins with NEW; then, what is relative is relative to the root, or to the manifest's folder. */
-static char *resolve(const char *manifest, const oq_paths *paths, const char *path)
+static char *resolve(const char *manifest, const oq_columns *paths, const char *path)
 {
 	const char *slash = strrchr(manifest, '/'), *equals = paths && paths->map ? strchr(paths->map, '=') : NULL, *prefix = "";
 	size_t old = equals ? (size_t)(equals - paths->map) : 0, folder = slash ? (size_t)(slash - manifest) + 1 : 0;
@@ -65,33 +83,55 @@ static int compare_paths(const void *a, const void *b)
 	return by_path ? by_path : (x->row > y->row) - (x->row < y->row);
 }
 
-static void parse_row(oq_rows *rows, int64_t index, const char *manifest, const int columns[4])
+static oq_status parse_box(oq_row *row, const double numbers[6], const char *where, oq_error *err)
+{
+	for (int i = 0; i < 3; i++) {
+		row->seed[i] = (numbers[i] + numbers[3 + i]) / 2;
+		row->extent[i] = numbers[3 + i] - numbers[i];
+		if (!(row->extent[i] > 0))
+			return oq_fail(err, OQ_E_INPUT, "E_BOX", "%s: %s is %g and %s is %g, expected the smaller one first", where, box_columns[1 + i], numbers[i],
+				box_columns[4 + i], numbers[3 + i]);
+	}
+	return OQ_OK;
+}
+
+static oq_status parse_cells(oq_rows *rows, int64_t index, const source *s, oq_error *err)
+{
+	double numbers[MOST_COLUMNS - 1] = {0};
+	char where[512];
+	oq_row *row = &rows->rows[index];
+	snprintf(where, sizeof where, "%.480s:%lld", s->manifest, (long long)oq_table_line(rows->table, index));
+	if (!oq_table_cell(rows->table, index, s->columns[0])[0])
+		return oq_fail(err, OQ_E_INPUT, "E_OPEN", "%s: image_path is empty", where);
+	for (int i = 1; s->needed[i]; i++) {
+		const char *cell = oq_table_cell(rows->table, index, s->columns[i]);
+		if (s->wish->mask && !cell[0])
+			return oq_fail(err, OQ_E_INPUT, "E_OPEN", "%s: %s is empty", where, s->needed[i]);
+		if (!s->wish->mask && (!oq_parse_number(cell, &numbers[i - 1]) || fabs(numbers[i - 1]) > 1e6))
+			return oq_fail(err, OQ_E_INPUT, "E_COORD", "%s: %s is \"%.60s\", expected a number such as -12.5", where, s->needed[i], cell);
+	}
+	if (s->wish->boxes)
+		return parse_box(row, numbers, where, err);
+	memcpy(row->seed, numbers, sizeof row->seed);
+	return OQ_OK;
+}
+
+static void parse_row(oq_rows *rows, int64_t index, const source *s)
 {
 	oq_error err;
-	oq_row *row = &rows->rows[index];
-	for (int i = 0; i < 3; i++) {
-		const char *cell = oq_table_cell(rows->table, index, columns[1 + i]);
-		if (!oq_parse_number(cell, &row->seed[i]) || fabs(row->seed[i]) > 1e6) {
-			oq_fail(&err, OQ_E_INPUT, "E_COORD", "%s:%lld: %s is \"%.60s\", expected millimetres such as -12.5", manifest,
-				(long long)oq_table_line(rows->table, index), needed[1 + i], cell);
-			oq_row_fail(rows, index, &err);
-			return;
-		}
-	}
-	if (!oq_table_cell(rows->table, index, columns[0])[0]) {
-		oq_fail(&err, OQ_E_INPUT, "E_OPEN", "%s:%lld: image_path is empty", manifest, (long long)oq_table_line(rows->table, index));
+	if (parse_cells(rows, index, s, &err) != OQ_OK)
 		oq_row_fail(rows, index, &err);
-	}
 }
 
 /* Scans in the order of their first row, so that progress follows the manifest. */
-static oq_status group_rows(oq_rows *rows, const char *manifest, const oq_paths *paths, int path_column, oq_error *err)
+static oq_status group_rows(oq_rows *rows, const char *manifest, const oq_columns *paths, int path_column, oq_error *err)
 {
 	size_t count = (size_t)rows->count;
 	path_row *sorted = oq_calloc(count, sizeof *sorted);
 	int64_t *first = oq_calloc(count, sizeof *first);
 	rows->scans = oq_calloc(count, sizeof *rows->scans);
-	if (!sorted || !first || !rows->scans) {
+	rows->order = oq_alloc(count * sizeof *rows->order);
+	if (!sorted || !first || !rows->scans || !rows->order) {
 		oq_free(sorted);
 		oq_free(first);
 		return oq_fail_memory(err, manifest, count * sizeof *sorted);
@@ -133,35 +173,51 @@ oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err)
 {
 	*rows = (oq_rows){.count = count};
 	rows->rows = oq_calloc((size_t)count, sizeof *rows->rows);
-	rows->order = oq_alloc((size_t)count * sizeof *rows->order);
-	if (!rows->rows || !rows->order)
+	if (!rows->rows)
 		return oq_fail_memory(err, "rows", (size_t)count * sizeof *rows->rows);
-	for (int64_t i = 0; i < count; i++) {
-		rows->rows[i].scan = -1;
-		rows->order[i] = i;
-	}
+	for (int64_t i = 0; i < count; i++)
+		rows->rows[i] = (oq_row){.scan = -1, .padding_fraction = (double)NAN, .seed_hu = (double)NAN};
 	return OQ_OK;
 }
 
-oq_status oq_rows_read(const char *manifest, const oq_paths *paths, oq_rows *rows, oq_error *err)
+oq_status oq_rows_read(const char *manifest, const oq_columns *columns, oq_rows *rows, oq_error *err)
 {
-	int columns[4];
+	static const oq_columns plain;
+	source s = {.manifest = manifest, .wish = columns ? columns : &plain, .needed = {"image_path"}};
 	oq_table *table = NULL;
 	*rows = (oq_rows){0};
-	if (paths && paths->map && (paths->map[0] == '=' || !strchr(paths->map, '=')))
-		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "path map: is \"%s\", expected OLD=NEW", paths->map);
+	if (s.wish->map && (s.wish->map[0] == '=' || !strchr(s.wish->map, '=')))
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "path map: is \"%s\", expected OLD=NEW", s.wish->map);
+	if (s.wish->mask && s.wish->boxes)
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "manifest: seeds are either points of masks or centres of boxes, not both");
+	if (s.wish->mask)
+		s.needed[1] = s.wish->mask;
+	else
+		memcpy(s.needed, s.wish->boxes ? box_columns : seed_columns, s.wish->boxes ? sizeof box_columns : sizeof seed_columns);
 	OQ_TRY(oq_table_read(manifest, &table, err));
-	oq_status status = find_columns(table, manifest, columns, err);
+	oq_status status = find_columns(table, &s, err);
 	if (status == OQ_OK && oq_table_rows(table) == 0)
 		status = oq_fail(err, OQ_E_INPUT, "E_EMPTY", "%s: has 0 rows", manifest);
 	if (status == OQ_OK)
 		status = oq_rows_plain(oq_table_rows(table), rows, err);
 	rows->table = table;
+	rows->mask_column = s.wish->mask ? s.columns[1] : -1;
 	if (status == OQ_OK)
-		status = group_rows(rows, manifest, paths, columns[0], err);
+		status = group_rows(rows, manifest, s.wish, s.columns[0], err);
 	for (int64_t i = 0; i < rows->count && status == OQ_OK; i++)
-		parse_row(rows, i, manifest, columns);
+		parse_row(rows, i, &s);
 	return status;
+}
+
+static oq_columns columns_of(const oq_job *job)
+{
+	return (oq_columns){.root = job->root, .map = job->path_map, .mask = job->mask_column, .boxes = job->boxes};
+}
+
+oq_status oq_rows_read_job(const oq_job *job, oq_rows *rows, oq_error *err)
+{
+	const oq_columns columns = columns_of(job);
+	return oq_rows_read(job->manifest, &columns, rows, err);
 }
 
 void oq_rows_free(oq_rows *rows)
@@ -188,4 +244,95 @@ void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3],
 		lps[0] = -lps[0];
 		lps[1] = -lps[1];
 	}
+}
+
+void oq_row_warn(oq_rows *rows, int64_t index, const char *code)
+{
+	oq_row *row = &rows->rows[index];
+	size_t have = row->warnings ? strlen(row->warnings) : 0, n = strlen(code);
+	/* A code is once in the list; no code is a part of another. */
+	if (row->warnings && strstr(row->warnings, code))
+		return;
+	char *longer = oq_realloc(row->warnings, have + n + 2);
+	if (!longer)
+		return;
+	snprintf(longer + have, n + 2, "%s%s", have ? " " : "", code);
+	row->warnings = longer;
+}
+
+/* A box may not be larger than its scan, whichever way it is turned. */
+static oq_status check_box(const oq_job *job, const oq_row *row, const oq_scan *scan, oq_error *err)
+{
+	const oq_volume *v = scan->volume;
+	double low[3], high[3];
+	for (int corner = 0; corner < 8; corner++) {
+		double point[3], lps[3], ijk[3];
+		for (int i = 0; i < 3; i++)
+			point[i] = row->seed[i] + (corner >> i & 1 ? 0.5 : -0.5) * row->extent[i];
+		oq_seed_to_lps(scan, job->coords, point, lps);
+		const double ras[3] = {-lps[0], -lps[1], lps[2]};
+		oq_volume_from_ras(v, ras, ijk);
+		for (int i = 0; i < 3; i++) {
+			low[i] = corner ? fmin(low[i], ijk[i]) : ijk[i];
+			high[i] = corner ? fmax(high[i], ijk[i]) : ijk[i];
+		}
+	}
+	for (int i = 0; i < 3; i++)
+		if (high[i] - low[i] > (double)v->dims[i])
+			return oq_fail(err, OQ_E_INPUT, "E_BOX", "box: is %.1f voxels along axis %d, the scan has %lld", high[i] - low[i], i, (long long)v->dims[i]);
+	return OQ_OK;
+}
+
+static oq_status seed_of_mask(const oq_job *job, oq_rows *rows, int64_t index, const oq_scan *scan, double lps[3], oq_error *err)
+{
+	const oq_columns columns = columns_of(job);
+	char *path = resolve(job->manifest, &columns, oq_table_cell(rows->table, index, rows->mask_column));
+	const char *name = job->log_paths ? path : "mask";
+	const oq_volume_options options = {.geometry = (oq_geometry_rule)job->scan.geometry, .allow_shear = job->scan.allow_shear,
+		.assume_orientation = job->scan.assume_orientation, .name = job->log_paths ? NULL : name};
+	oq_volume *mask = NULL;
+	oq_mask_found found;
+	if (!path)
+		return oq_fail_memory(err, "mask", 0);
+	oq_status status = oq_volume_read(path, &options, &mask, err);
+	if (status == OQ_OK)
+		status = oq_mask_find(mask, scan->volume, name, job->mask_label, job->mask_point == OQ_MASK_BOX_CENTRE, &found, err);
+	if (status == OQ_OK) {
+		oq_seed_to_lps(scan, OQ_COORDS_VOXEL, found.ijk, lps);
+		if (found.touches_border)
+			oq_row_warn(rows, index, "W_MASK_BORDER");
+	}
+	oq_volume_free(mask);
+	oq_free(path);
+	return status;
+}
+
+oq_status oq_row_seed(const oq_job *job, oq_rows *rows, int64_t index, const oq_scan *scan, double lps[3], oq_error *err)
+{
+	oq_row *row = &rows->rows[index];
+	if (!row->located) { /* once for all packages */
+		if (job->boxes)
+			OQ_TRY(check_box(job, row, scan, err));
+		if (rows->mask_column >= 0 && rows->table)
+			OQ_TRY(seed_of_mask(job, rows, index, scan, row->lps, err));
+		else
+			oq_seed_to_lps(scan, job->coords, row->seed, row->lps);
+		row->located = true;
+	}
+	memcpy(lps, row->lps, sizeof row->lps);
+	return OQ_OK;
+}
+
+#define PADDING_NOTED 0.5 /* more than half of the patch is not of the scan */
+
+oq_status oq_row_judge(const oq_job *job, oq_rows *rows, int64_t index, const oq_patch_report *report, oq_error *err)
+{
+	const oq_row *row = &rows->rows[index];
+	if (report->padding_fraction > PADDING_NOTED)
+		oq_row_warn(rows, index, "W_PADDING");
+	if (isnan(report->seed_hu))
+		oq_row_warn(rows, index, "W_SEED_OUTSIDE");
+	if (job->strict && row->warnings)
+		return oq_fail(err, OQ_E_INPUT, "E_STRICT", "row: has warnings, and was asked to have none: %s", row->warnings);
+	return OQ_OK;
 }

@@ -3,6 +3,7 @@
 #include "gate.h"
 
 #include "core/file.h"
+#include "core/locale.h"
 #include "core/mem.h"
 #include "eval/similarity.h"
 #include "report/heatmap.h"
@@ -178,6 +179,7 @@ oq_status oq_similarity_files(const oq_similarity_options *options, char **json,
 {
 	comparison c = {.options = options};
 	oq_cpu cpu;
+	oq_locale locale = oq_locale_enter();
 	oq_cpu_detect(&cpu);
 	c.threads = options->threads > 0 ? options->threads : cpu.processors;
 	oq_status status = read_all(&c, err);
@@ -200,5 +202,6 @@ oq_status oq_similarity_files(const oq_similarity_options *options, char **json,
 		oq_free(c.names[i]);
 	}
 	oq_free(c.values);
+	oq_locale_leave(locale);
 	return status;
 }

@@ -39,6 +39,22 @@ oq_status oq_error_prefix(oq_error *err, const char *prefix)
 	return err->status;
 }
 
+void oq_error_rename(oq_error *err, const char *path, const char *name)
+{
+	size_t n = 0;
+	char old[sizeof err->message];
+	if (!err)
+		return;
+	/* Control characters of the path were replaced, and a long path may be all that fits. */
+	while (path[n] && err->message[n] && (err->message[n] == path[n] || err->message[n] == '?'))
+		n++;
+	if (path[n] && err->message[n])
+		return;
+	memcpy(old, err->message, sizeof old);
+	snprintf(err->message, sizeof err->message, "%s%.*s", name, (int)(sizeof old / 2), old + n);
+	sanitize(err->message);
+}
+
 oq_status oq_fail_memory(oq_error *err, const char *what, size_t bytes)
 {
 	return oq_fail(err, OQ_E_RESOURCE, "E_MEMORY", "%s: out of memory, %zu bytes were wanted", what, bytes);

@@ -331,6 +331,8 @@ oq_status oq_json_need_numbers(const oq_json *object, const char *key, const cha
 
 oq_status oq_json_only_keys(const oq_json *object, const char *const *known, const char *where, oq_error *err)
 {
+	if (!cJSON_IsObject(object)) /* elements of an array have no keys */
+		return oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: is %s, expected an object", where, object ? type_name(object) : "missing");
 	for (const cJSON *e = oq_json_first(object); e; e = e->next) {
 		bool found = false;
 		for (int i = 0; known[i] && !found; i++)

@@ -1,6 +1,7 @@
 #include "eval/auc.h"
 
 #include "core/mem.h"
+#include "eval/inference.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -136,7 +137,97 @@ oq_status oq_auc_measure(const double *score, const bool *label, int64_t count, 
 	return status;
 }
 
-oq_status oq_auc_compare(const double *a, const double *b, const bool *label, int64_t count, oq_auc_pair *out, oq_error *err)
+/* Sums of a score's components over each patient, minus what is expected of as many cases: own[which][patients]. */
+static void sum_patients(const double *part, const bool *label, const int64_t *patient, int64_t count, const oq_auc *auc, int64_t patients, double *own)
+{
+	for (int64_t p = 0; p < 2 * patients; p++)
+		own[p] = 0;
+	for (int64_t i = 0; i < count; i++)
+		own[label[i] * patients + patient[i]] += part[i] - auc->auc;
+}
+
+/* Covariance of two AUCs whose cases come in patients (Obuchowski 1997); have [2][patients]: cases of each label. */
+static double patient_covariance(const double *a, const double *b, const int64_t *have, int64_t patients, const oq_auc *auc)
+{
+	double total[2] = {0}, cross = 0, with[2] = {0};
+	const double cases[2] = {(double)auc->negative, (double)auc->positive};
+	for (int64_t p = 0; p < patients; p++) {
+		for (int which = 0; which < 2; which++) {
+			int64_t at = which * patients + p;
+			with[which] += have[at] > 0;
+			total[which] += a[at] * b[at];
+		}
+		cross += a[p] * b[patients + p] + a[patients + p] * b[p];
+	}
+	double all = (double)patients, sum = cross * all / (all - 1) / cases[0] / cases[1];
+	for (int which = 0; which < 2; which++)
+		sum += total[which] * with[which] / (with[which] - 1) / cases[which] / cases[which];
+	return with[0] > 1 && with[1] > 1 ? sum : NAN;
+}
+
+/* patient[count], 0, 1, ...: each one's number. own [4][patients], have [2][patients]. */
+static void compare_patients(const workspace *w, const bool *label, const int64_t *patient, int64_t count, int64_t patients, double *own, int64_t *have,
+	oq_auc_pair *out)
+{
+	double *a = own, *b = own + 2 * patients;
+	for (int64_t p = 0; p < 2 * patients; p++)
+		have[p] = 0;
+	for (int64_t i = 0; i < count; i++)
+		have[label[i] * patients + patient[i]]++;
+	sum_patients(w->a, label, patient, count, &out->a, patients, a);
+	sum_patients(w->b, label, patient, count, &out->b, patients, b);
+	out->a.variance = patient_covariance(a, a, have, patients, &out->a);
+	out->b.variance = patient_covariance(b, b, have, patients, &out->a);
+	out->covariance = patient_covariance(a, b, have, patients, &out->a);
+}
+
+static void finish_pair(oq_auc_pair *out)
+{
+	double variance = out->a.variance + out->b.variance - 2 * out->covariance;
+	out->difference = out->b.auc - out->a.auc;
+	out->se = variance > 0 ? sqrt(variance) : 0;
+	out->z = out->se > 0 ? out->difference / out->se : 0;
+	out->p = 2 * oq_normal_cdf(-fabs(out->z));
+}
+
+static int by_value(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* number[i] = place of group[i] among the sorted groups; returns how many there are. sorted [count] is room. */
+static int64_t number_groups(const int64_t *group, int64_t count, int64_t *sorted, int64_t *number)
+{
+	int64_t groups = 0;
+	for (int64_t i = 0; i < count; i++)
+		sorted[i] = group[i];
+	qsort(sorted, (size_t)count, sizeof *sorted, by_value);
+	for (int64_t i = 0; i < count; i++)
+		if (i == 0 || sorted[i] != sorted[groups - 1])
+			sorted[groups++] = sorted[i];
+	for (int64_t i = 0; i < count; i++)
+		number[i] = (const int64_t *)bsearch(&group[i], sorted, (size_t)groups, sizeof *sorted, by_value) - sorted;
+	return groups;
+}
+
+static oq_status group_pair(const workspace *w, const bool *label, const int64_t *group, int64_t count, oq_auc_pair *out, oq_error *err)
+{
+	size_t n = (size_t)count;
+	int64_t *number = oq_alloc(3 * n * sizeof *number);
+	double *own = oq_alloc(4 * n * sizeof *own);
+	bool good = number && own;
+	if (good) {
+		int64_t patients = number_groups(group, count, number + n, number);
+		compare_patients(w, label, number, count, patients, own, number + n, out);
+	}
+	oq_free(number);
+	oq_free(own);
+	return good ? OQ_OK : oq_fail_memory(err, "AUC", 4 * n * sizeof *own);
+}
+
+oq_status oq_auc_compare_patients(const double *a, const double *b, const bool *label, const int64_t *group, int64_t count, oq_auc_pair *out,
+	oq_error *err)
 {
 	workspace w;
 	OQ_TRY(check(a, label, count, &out->a, err));
@@ -148,24 +239,38 @@ oq_status oq_auc_compare(const double *a, const double *b, const bool *label, in
 		finish(w.a, label, count, &out->a);
 		finish(w.b, label, count, &out->b);
 		out->covariance = covariance_of(w.a, w.b, label, count, true) + covariance_of(w.a, w.b, label, count, false);
-		double variance = out->a.variance + out->b.variance - 2 * out->covariance;
-		out->difference = out->b.auc - out->a.auc;
-		out->se = variance > 0 ? sqrt(variance) : 0;
-		out->z = out->se > 0 ? out->difference / out->se : 0;
-		out->p = 2 * oq_normal_cdf(-fabs(out->z));
+		if (group)
+			status = group_pair(&w, label, group, count, out, err);
 	}
+	if (status == OQ_OK)
+		finish_pair(out);
 	close_workspace(&w);
 	return status;
 }
 
-double oq_auc_noninferiority(const oq_auc_pair *pair, double margin)
+oq_status oq_auc_compare(const double *a, const double *b, const bool *label, int64_t count, oq_auc_pair *out, oq_error *err)
 {
-	if (pair->se > 0)
-		return oq_normal_cdf(-(pair->difference + margin) / pair->se);
-	return pair->difference > -margin ? 0 : 1;
+	return oq_auc_compare_patients(a, b, label, NULL, count, out, err);
 }
 
-double oq_normal_cdf(double x)
+double oq_auc_noninferiority(const oq_auc_pair *pair, double margin)
 {
-	return 0.5 * erfc(-x / sqrt(2));
+	return oq_noninferiority(pair->difference, pair->se, INFINITY, margin);
+}
+
+double oq_auc_equivalence(const oq_auc_pair *pair, double margin)
+{
+	return oq_equivalence(pair->difference, pair->se, INFINITY, margin);
+}
+
+oq_interval oq_auc_interval(const oq_auc *auc, double level)
+{
+	double reach = oq_normal_quantile((1 + level) / 2) * sqrt(auc->variance);
+	return (oq_interval){auc->auc - reach, auc->auc + reach};
+}
+
+oq_interval oq_auc_logit_interval(const oq_auc *auc, double level)
+{
+	double odds = log(auc->auc / (1 - auc->auc)), reach = oq_normal_quantile((1 + level) / 2) * sqrt(auc->variance) / (auc->auc * (1 - auc->auc));
+	return (oq_interval){1 / (1 + exp(reach - odds)), 1 / (1 + exp(-reach - odds))};
 }

@@ -31,7 +31,7 @@ static double determinant(const oq_affine *a)
 		+ m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
 }
 
-oq_status oq_affine_check(const char *path, const char *which, const oq_affine *a, oq_error *err)
+oq_status oq_affine_check(const char *path, const char *which, const oq_affine *a, oq_notes *notes, oq_error *err)
 {
 	const double(*m)[4] = a->m;
 	double norms[3];
@@ -49,9 +49,12 @@ oq_status oq_affine_check(const char *path, const char *which, const oq_affine *
 	for (int i = 0; i < 3; i++)
 		for (int k = i + 1; k < 3; k++) {
 			double dot = m[0][i] * m[0][k] + m[1][i] * m[1][k] + m[2][i] * m[2][k];
-			if (fabs(dot) > SHEAR_TOLERANCE * norms[i] * norms[k])
+			if (fabs(dot) <= SHEAR_TOLERANCE * norms[i] * norms[k])
+				continue;
+			if (!notes)
 				return oq_fail(err, OQ_E_INPUT, "E_SHEAR", "%s: %s is sheared (axes %d and %d have cosine %.4f, a tilted gantry?), expected right angles",
 					path, which, i, k, dot / (norms[i] * norms[k]));
+			oq_notes_add(notes, "W_SHEAR", "its %s is sheared (axes %d and %d have cosine %.4f, a tilted gantry?)", which, i, k, dot / (norms[i] * norms[k]));
 		}
 	return OQ_OK;
 }

@@ -19,6 +19,7 @@ typedef struct oq_voxel_place {
 	bool at_end;     /* the voxels are the last bytes of the file (raw only) */
 	bool swapped;    /* the file's byte order is not ours */
 	size_t bytes;    /* of all voxels, from dims and type, not yet compared with the file */
+	uint64_t behind; /* bytes of further volumes behind them, which must be there, too */
 } oq_voxel_place;
 
 /* A reader of headers: dims, dtype, scaling and geometry into `volume`, the rest into `place`. The stream stands at its start. */

@@ -122,7 +122,7 @@ static bool leads_out(const char *name)
 oq_status oq_text_data_path(const char *header_path, const char *name, char **out, oq_error *err)
 {
 	if (leads_out(name))
-		return oq_fail(err, OQ_E_INPUT, "E_DATA_FILE", "%s: names \"%.200s\" as its data file, expected a file in the header's folder", header_path, name);
+		return oq_fail(err, OQ_E_INPUT, "E_DATA_FILE", "%s: names a data file outside its folder, expected one in it", header_path);
 	const char *slash = strrchr(header_path, '/');
 	size_t folder = slash ? (size_t)(slash + 1 - header_path) : 0, length = folder + strlen(name) + 1;
 	*out = oq_alloc(length);

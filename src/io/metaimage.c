@@ -151,7 +151,7 @@ static oq_status check_unit_rows(const header *h, const double matrix[9])
 }
 
 /* Row k of the matrix is the direction of image axis k; the world is LPS. */
-static oq_status check_geometry(const header *h, oq_volume *v)
+static oq_status check_geometry(const header *h, const oq_volume_options *options, oq_volume *v)
 {
 	static const double to_ras[3] = {-1, -1, 1};
 	double spacing[3], origin[3] = {0}, matrix[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
@@ -174,7 +174,7 @@ static oq_status check_geometry(const header *h, oq_volume *v)
 			a.m[i][k] = to_ras[i] * (matrix[3 * k + i] * spacing[k]) + 0.0; /* + 0.0: no negative zeros */
 		a.m[i][3] = to_ras[i] * origin[i] + 0.0;
 	}
-	OQ_TRY(oq_affine_check(h->path, "TransformMatrix", &a, h->err));
+	OQ_TRY(oq_affine_check(h->path, "TransformMatrix", &a, options && options->allow_shear ? &v->notes : NULL, h->err));
 	memcpy(v->affine, a.m, sizeof v->affine);
 	oq_affine_norms(&a, v->spacing_mm);
 	return OQ_OK;
@@ -205,7 +205,7 @@ static oq_status check_place(const header *h, oq_stream *stream, oq_voxel_place 
 	if (!binary)
 		return oq_fail(h->err, OQ_E_INPUT, "E_ENCODING", "%s: BinaryData is False: its voxels are text, expected binary", h->path);
 	if (!strncmp(name, "LIST", 4) || strchr(name, '%'))
-		return oq_fail(h->err, OQ_E_INPUT, "E_DATA_FILE", "%s: ElementDataFile is \"%.60s\": one file per slice is not read, expected one file", h->path, name);
+		return oq_fail(h->err, OQ_E_INPUT, "E_DATA_FILE", "%s: ElementDataFile names one file per slice, expected one file", h->path);
 	if (strcmp(name, "LOCAL") && strcmp(name, "Local") && strcmp(name, "local"))
 		OQ_TRY(oq_text_data_path(h->path, name, &place->path, h->err));
 	place->coding = compressed ? OQ_CODING_DEFLATE : OQ_CODING_RAW;
@@ -221,22 +221,21 @@ static oq_status check_place(const header *h, oq_stream *stream, oq_voxel_place 
 	return OQ_OK;
 }
 
-static oq_status check_header(const header *h, oq_stream *stream, oq_volume *volume, oq_voxel_place *place)
+static oq_status check_header(const header *h, oq_stream *stream, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place)
 {
 	OQ_TRY(check_image(h, volume, &place->bytes));
 	OQ_TRY(check_scale(h, volume));
-	OQ_TRY(check_geometry(h, volume));
+	OQ_TRY(check_geometry(h, options, volume));
 	return check_place(h, stream, place);
 }
 
 oq_status oq_metaimage_read_header(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place,
 	oq_error *err)
 {
-	(void)options; /* one geometry, nothing to choose from */
 	header h = {.path = path, .err = err};
 	oq_status status = read_keys(&h, stream);
 	if (status == OQ_OK)
-		status = check_header(&h, stream, volume, place);
+		status = check_header(&h, stream, options, volume, place);
 	oq_header_text_free(&h.text);
 	return status;
 }

@@ -38,16 +38,16 @@ static oq_status qform_affine(const oq_nifti_header *h, const char *path, double
 	for (int i = 0; i < 3; i++)
 		for (int k = 0; k < 4; k++)
 			out->m[i][k] = m.m[i][k] * factor;
-	return oq_affine_check(path, "qform", out, err);
+	return oq_affine_check(path, "qform", out, NULL, err);
 }
 
-static oq_status sform_affine(const oq_nifti_header *h, const char *path, double factor, oq_volume *volume, oq_affine *out, oq_error *err)
+static oq_status sform_affine(const oq_nifti_header *h, const char *path, double factor, bool allow_shear, oq_volume *volume, oq_affine *out, oq_error *err)
 {
 	double norms[3];
 	for (int i = 0; i < 3; i++)
 		for (int k = 0; k < 4; k++)
 			out->m[i][k] = h->srow[i][k] * factor;
-	OQ_TRY(oq_affine_check(path, "sform", out, err));
+	OQ_TRY(oq_affine_check(path, "sform", out, allow_shear ? &volume->notes : NULL, err));
 	oq_affine_norms(out, norms);
 	for (int i = 0; i < 3; i++) {
 		double pixdim = h->pixdim[1 + i] * factor;
@@ -76,30 +76,45 @@ static double conflict(const oq_affine *a, const oq_affine *b, const int64_t dim
 	return worst;
 }
 
-static oq_status check_codes(const oq_nifti_header *h, const char *path, oq_error *err)
+static oq_status check_codes(const oq_nifti_header *h, const char *path, bool assume, oq_error *err)
 {
 	if (h->qform_code < 0 || h->qform_code > 5 || h->sform_code < 0 || h->sform_code > 5)
 		return oq_fail(err, OQ_E_INPUT, "E_XFORM_CODE", "%s: qform_code is %d and sform_code is %d, expected 0 to 5", path, h->qform_code, h->sform_code);
-	if (!h->qform_code && !h->sform_code)
+	if (!h->qform_code && !h->sform_code && !assume)
 		return oq_fail(err, OQ_E_INPUT, "E_NO_ORIENTATION", "%s: has neither qform nor sform: left and right are unknown", path);
 	return OQ_OK;
 }
 
-oq_status oq_nifti_check_geometry(const oq_nifti_header *h, const char *path, oq_geometry_rule rule, oq_volume *volume, oq_error *err)
+/* What ITK, and so the reference pipeline, makes of a header without qform and sform: LPS axes, the first voxel at 0. */
+static oq_status assume_affine(const char *path, const double pixdim[3], oq_volume *volume, oq_error *err)
 {
+	oq_notes_add(&volume->notes, "W_ORIENTATION", "has neither qform nor sform; axes L, P, S were assumed, as ITK does");
+	for (int i = 0; i < 3; i++) {
+		volume->affine[i][i] = i < 2 ? -pixdim[i] : pixdim[i];
+		volume->spacing_mm[i] = pixdim[i];
+	}
+	return oq_spacing_check(path, "pixdim", pixdim, err);
+}
+
+oq_status oq_nifti_check_geometry(const oq_nifti_header *h, const char *path, const oq_volume_options *options, oq_volume *volume, oq_error *err)
+{
+	static const oq_volume_options none;
 	oq_affine q, s;
-	OQ_TRY(check_codes(h, path, err));
+	options = options ? options : &none;
+	OQ_TRY(check_codes(h, path, options->assume_orientation, err));
 	double factor = unit_factor(h, volume);
 	const double pixdim[3] = {h->pixdim[1] * factor, h->pixdim[2] * factor, h->pixdim[3] * factor};
 	OQ_TRY(oq_spacing_check(path, "pixdim", pixdim, err));
+	if (!h->qform_code && !h->sform_code)
+		return assume_affine(path, pixdim, volume, err);
 	if (h->qform_code)
 		OQ_TRY(qform_affine(h, path, factor, volume, &q, err));
 	if (h->sform_code)
-		OQ_TRY(sform_affine(h, path, factor, volume, &s, err));
+		OQ_TRY(sform_affine(h, path, factor, options->allow_shear, volume, &s, err));
 	/* ITK follows a scanner-anatomical sform, and else the qform when there is one; nibabel follows the sform always. */
-	bool use_sform = h->sform_code && (!h->qform_code || h->sform_code == 1 || rule == OQ_GEOMETRY_NIBABEL);
+	bool use_sform = h->sform_code && (!h->qform_code || h->sform_code == 1 || options->geometry == OQ_GEOMETRY_NIBABEL);
 	double distance = h->qform_code && h->sform_code ? conflict(&q, &s, volume->dims) : 0;
-	if (distance > CONFLICT_MM && rule == OQ_GEOMETRY_STRICT)
+	if (distance > CONFLICT_MM && options->geometry == OQ_GEOMETRY_STRICT)
 		return oq_fail(err, OQ_E_INPUT, "E_QS_MISMATCH", "%s: qform and sform differ by up to %.1f mm", path, distance);
 	if (distance > CONFLICT_MM)
 		oq_notes_add(&volume->notes, "W_QS_MISMATCH", "qform and sform differ by up to %.1f mm; the %s was followed", distance, use_sform ? "sform" : "qform");

@@ -154,7 +154,7 @@ static oq_status check_type(const oq_nifti_header *h, const char *path, oq_volum
 	return oq_fail(err, OQ_E_INPUT, "E_DTYPE", "%s: datatype %d is not a CT's: expected a scalar integer or float", path, h->datatype);
 }
 
-static oq_status check_dims(const oq_nifti_header *h, const char *path, oq_volume *volume, oq_error *err)
+static oq_status check_dims(const oq_nifti_header *h, const char *path, int64_t which, oq_volume *volume, oq_error *err)
 {
 	if (h->dim[0] < 1 || h->dim[0] > 7)
 		return oq_fail(err, OQ_E_INPUT, "E_DIMS", "%s: dim[0] is %lld, expected 3 (or 4 with one volume)", path, (long long)h->dim[0]);
@@ -167,8 +167,11 @@ static oq_status check_dims(const oq_nifti_header *h, const char *path, oq_volum
 	for (int i = 5; i <= h->dim[0]; i++)
 		if (h->dim[i] > 1)
 			return oq_fail(err, OQ_E_INPUT, "E_DIMS", "%s: dim[%d] is %lld, expected a 3-D CT", path, i, (long long)h->dim[i]);
-	if (h->dim[0] >= 4 && h->dim[4] > 1)
-		return oq_fail(err, OQ_E_INPUT, "E_4D", "%s: holds %lld volumes, expected one", path, (long long)h->dim[4]);
+	int64_t volumes = h->dim[0] >= 4 ? h->dim[4] : 1;
+	if (volumes > 1 && !which)
+		return oq_fail(err, OQ_E_INPUT, "E_4D", "%s: holds %lld volumes, expected one, or the number of the one to take", path, (long long)volumes);
+	if (which > volumes)
+		return oq_fail(err, OQ_E_INPUT, "E_4D", "%s: holds %lld volumes, number %lld was asked for", path, (long long)volumes, (long long)which);
 	if (h->dim[0] < 3)
 		return oq_fail(err, OQ_E_INPUT, "E_DIMS", "%s: has %lld dimensions, expected a 3-D CT", path, (long long)h->dim[0]);
 	memcpy(volume->dims, h->dim + 1, sizeof volume->dims);
@@ -194,9 +197,9 @@ static oq_status check_scaling(const oq_nifti_header *h, const char *path, oq_vo
 	return OQ_OK;
 }
 
-oq_status oq_nifti_check_image(const oq_nifti_header *h, const char *path, oq_volume *volume, size_t *byte_count, oq_error *err)
+oq_status oq_nifti_check_image(const oq_nifti_header *h, const char *path, int64_t which, oq_volume *volume, size_t *byte_count, oq_error *err)
 {
-	OQ_TRY(check_dims(h, path, volume, err));
+	OQ_TRY(check_dims(h, path, which, volume, err));
 	OQ_TRY(check_type(h, path, volume, err));
 	OQ_TRY(check_scaling(h, path, volume, err));
 	return oq_size_product(volume->dims, 3, oq_dtype_size(volume->dtype), byte_count) ? OQ_OK

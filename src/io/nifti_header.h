@@ -26,11 +26,12 @@ typedef struct oq_nifti_header {
 /* `bytes`: at least 348, or 540 for NIfTI-2. Checks magic only: E_MAGIC, E_NO_ORIENTATION (ANALYZE), E_TRUNCATED. */
 oq_status oq_nifti_header_parse(const unsigned char *bytes, size_t count, const char *path, oq_nifti_header *out, oq_error *err);
 
-/* dims, type, scaling into `volume`; *byte_count is the size of the voxels, before anything is allocated. */
-oq_status oq_nifti_check_image(const oq_nifti_header *header, const char *path, oq_volume *volume, size_t *byte_count, oq_error *err);
+/* dims, type, scaling into `volume`; *byte_count is the size of the voxels of one volume, before anything is allocated. `which`: of several
+ * volumes, from 1; 0 refuses several. */
+oq_status oq_nifti_check_image(const oq_nifti_header *header, const char *path, int64_t which, oq_volume *volume, size_t *byte_count, oq_error *err);
 /* Where the voxels begin in the file. */
 oq_status oq_nifti_check_offset(const oq_nifti_header *header, const char *path, oq_volume *volume, uint64_t *offset, oq_error *err);
 /* affine and spacing into `volume`, by the rule. */
-oq_status oq_nifti_check_geometry(const oq_nifti_header *header, const char *path, oq_geometry_rule rule, oq_volume *volume, oq_error *err);
+oq_status oq_nifti_check_geometry(const oq_nifti_header *header, const char *path, const oq_volume_options *options, oq_volume *volume, oq_error *err);
 
 #endif

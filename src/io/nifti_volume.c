@@ -54,12 +54,21 @@ oq_status oq_nifti_read_header(oq_stream *stream, const char *path, const oq_vol
 {
 	oq_nifti_header header;
 	size_t consumed;
+	int64_t which = options ? options->volume : 0, volumes;
 	OQ_TRY(read_header(stream, path, &header, &consumed, err));
 	if (oq_name_ends(path, ".gz") != oq_stream_is_gzip(stream))
 		oq_notes_add(&volume->notes, "W_NAME", "is %s although its name says otherwise", oq_stream_is_gzip(stream) ? "gzip" : "not gzip");
-	OQ_TRY(oq_nifti_check_image(&header, path, volume, &place->bytes, err));
+	OQ_TRY(oq_nifti_check_image(&header, path, which, volume, &place->bytes, err));
 	OQ_TRY(oq_nifti_check_offset(&header, path, volume, &place->offset, err));
-	OQ_TRY(oq_nifti_check_geometry(&header, path, options ? options->geometry : OQ_GEOMETRY_ITK, volume, err));
+	OQ_TRY(oq_nifti_check_geometry(&header, path, options, volume, err));
 	place->swapped = header.swapped;
-	return header.pair ? pair_path(path, &place->path, err) : note_extension(stream, header.swapped, place->offset - consumed, volume, err);
+	if (header.pair)
+		OQ_TRY(pair_path(path, &place->path, err));
+	else
+		OQ_TRY(note_extension(stream, header.swapped, place->offset - consumed, volume, err));
+	/* The product of all dimensions was checked, so these do not overflow. */
+	volumes = header.dim[0] >= 4 ? header.dim[4] : 1;
+	place->offset += which ? (uint64_t)(which - 1) * place->bytes : 0;
+	place->behind = which ? (uint64_t)(volumes - which) * place->bytes : 0;
+	return OQ_OK;
 }

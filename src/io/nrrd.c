@@ -179,7 +179,7 @@ static oq_status check_units(const header *h)
 	return !at || only_blanks(at) ? OQ_OK : refuse_field(h, UNITS, "\"mm\" \"mm\" \"mm\"");
 }
 
-static oq_status check_geometry(const header *h, oq_volume *v)
+static oq_status check_geometry(const header *h, const oq_volume_options *options, oq_volume *v)
 {
 	const double *to_ras = NULL;
 	double direction[3][3], origin[3] = {0};
@@ -204,7 +204,7 @@ static oq_status check_geometry(const header *h, oq_volume *v)
 			a.m[i][k] = to_ras[i] * direction[k][i] + 0.0; /* + 0.0: no negative zeros */
 		a.m[i][3] = to_ras[i] * origin[i] + 0.0;
 	}
-	OQ_TRY(oq_affine_check(h->path, "space directions", &a, h->err));
+	OQ_TRY(oq_affine_check(h->path, "space directions", &a, options && options->allow_shear ? &v->notes : NULL, h->err));
 	memcpy(v->affine, a.m, sizeof v->affine);
 	oq_affine_norms(&a, v->spacing_mm);
 	return oq_spacing_check(h->path, "space directions", v->spacing_mm, h->err);
@@ -246,14 +246,14 @@ static oq_status check_skips(const header *h, oq_voxel_place *place)
 	return OQ_OK;
 }
 
-static oq_status check_header(const header *h, oq_volume *volume, oq_voxel_place *place)
+static oq_status check_header(const header *h, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place)
 {
 	const char *name = h->value[DATA_FILE];
 	OQ_TRY(check_image(h, volume, &place->bytes));
-	OQ_TRY(check_geometry(h, volume));
+	OQ_TRY(check_geometry(h, options, volume));
 	OQ_TRY(check_coding(h, volume, place));
 	if (name && (!strncmp(name, "LIST", 4) || strchr(name, '%')))
-		return oq_fail(h->err, OQ_E_INPUT, "E_DATA_FILE", "%s: data file is \"%.60s\": one file per slice is not read, expected one file", h->path, name);
+		return oq_fail(h->err, OQ_E_INPUT, "E_DATA_FILE", "%s: data file names one file per slice, expected one file", h->path);
 	if (name)
 		OQ_TRY(oq_text_data_path(h->path, name, &place->path, h->err));
 	return check_skips(h, place);
@@ -262,11 +262,10 @@ static oq_status check_header(const header *h, oq_volume *volume, oq_voxel_place
 oq_status oq_nrrd_read_header(oq_stream *stream, const char *path, const oq_volume_options *options, oq_volume *volume, oq_voxel_place *place,
 	oq_error *err)
 {
-	(void)options; /* one geometry, nothing to choose from */
 	header h = {.path = path, .err = err};
 	oq_status status = read_fields(&h, stream);
 	if (status == OQ_OK)
-		status = check_header(&h, volume, place);
+		status = check_header(&h, options, volume, place);
 	oq_header_text_free(&h.text);
 	return status;
 }

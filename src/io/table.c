@@ -1,10 +1,10 @@
 /* CSV as RFC 4180 says, with the BOM and the line ends of the real world. The file stays in memory as one text whose
  * separators become NULs; cells point into it. */
 #define _DEFAULT_SOURCE
-#include "io/table.h"
+#include "table_data.h"
 
 #include "core/file.h"
-#include "core/mem.h"
+#include "formats.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -13,16 +13,6 @@
 #include <string.h>
 
 #define MAX_TABLE ((size_t)1 << 30)
-#define MAX_COLUMNS 4096
-
-struct oq_table {
-	char *text;
-	const char **cells;   /* header row first, row-major */
-	int64_t *lines;       /* of each data row */
-	size_t cell_count, cell_room;
-	int64_t rows, line_room;
-	int columns;
-};
 
 typedef struct reader {
 	oq_table *table;
@@ -37,18 +27,31 @@ static oq_status bad(const reader *r, const char *what)
 	return oq_fail(r->err, OQ_E_INPUT, "E_CSV", "%s:%lld: %s", r->name, (long long)r->line, what);
 }
 
-static oq_status add_cell(reader *r, const char *cell)
+oq_status oq_table_add_cell(oq_table *t, const char *cell, const char *name, oq_error *err)
 {
-	oq_table *t = r->table;
 	if (t->cell_count == t->cell_room) {
 		size_t room = t->cell_room ? 2 * t->cell_room : 256;
 		const char **cells = oq_realloc(t->cells, room * sizeof *cells);
 		if (!cells)
-			return oq_fail_memory(r->err, r->name, room * sizeof *cells);
+			return oq_fail_memory(err, name, room * sizeof *cells);
 		t->cells = cells;
 		t->cell_room = room;
 	}
 	t->cells[t->cell_count++] = cell;
+	return OQ_OK;
+}
+
+oq_status oq_table_add_line(oq_table *t, int64_t line, const char *name, oq_error *err)
+{
+	if (t->rows == t->line_room) {
+		int64_t room = t->line_room ? 2 * t->line_room : 64;
+		int64_t *lines = oq_realloc(t->lines, (size_t)room * sizeof *lines);
+		if (!lines)
+			return oq_fail_memory(err, name, (size_t)room * sizeof *lines);
+		t->lines = lines;
+		t->line_room = room;
+	}
+	t->lines[t->rows++] = line;
 	return OQ_OK;
 }
 
@@ -93,7 +96,7 @@ static oq_status field(reader *r, bool *more)
 	else if (r->at < r->end)
 		r->at++;
 	*r->out++ = 0; /* the separator's place, or the spare byte at the end */
-	return add_cell(r, start);
+	return oq_table_add_cell(r->table, start, r->name, r->err);
 }
 
 static oq_status header(reader *r)
@@ -102,8 +105,8 @@ static oq_status header(reader *r)
 	char *line_end = memchr(r->at, '\n', (size_t)(r->end - r->at));
 	size_t length = (size_t)((line_end ? line_end : r->end) - r->at);
 	if (!memchr(r->at, ',', length) && memchr(r->at, ';', length))
-		return bad(r, "columns are separated by ';', expected ','");
-	while (more && r->table->columns < MAX_COLUMNS) {
+		return oq_fail(r->err, OQ_E_USAGE, "E_CSV", "%s:1: columns are separated by ';', expected ','", r->name);
+	while (more && r->table->columns < OQ_TABLE_MAX_COLUMNS) {
 		OQ_TRY(field(r, &more));
 		r->table->columns++;
 	}
@@ -133,17 +136,8 @@ static oq_status row(reader *r)
 		snprintf(text, sizeof text, "row has %d%s fields, the header has %d", count, more ? " or more" : "", t->columns);
 		return bad(r, text);
 	}
-	if (t->rows == t->line_room) {
-		int64_t room = t->line_room ? 2 * t->line_room : 64;
-		int64_t *lines = oq_realloc(t->lines, (size_t)room * sizeof *lines);
-		if (!lines)
-			return oq_fail_memory(r->err, r->name, (size_t)room * sizeof *lines);
-		t->lines = lines;
-		t->line_room = room;
-	}
-	t->lines[t->rows++] = line;
 	r->line++;
-	return OQ_OK;
+	return oq_table_add_line(t, line, r->name, r->err);
 }
 
 static oq_status check_bytes(const reader *r)
@@ -194,7 +188,7 @@ oq_status oq_table_read(const char *path, oq_table **out, oq_error *err)
 	char *text = NULL;
 	size_t length;
 	OQ_TRY(oq_file_read_all(path, MAX_TABLE, OQ_E_INPUT, &text, &length, err));
-	oq_status status = oq_table_parse(text, length, path, out, err);
+	oq_status status = (oq_name_ends(path, ".jsonl") || oq_name_ends(path, ".ndjson") ? oq_table_parse_jsonl : oq_table_parse)(text, length, path, out, err);
 	oq_free(text);
 	return status;
 }
@@ -206,6 +200,7 @@ void oq_table_free(oq_table *table)
 	oq_free(table->text);
 	oq_free(table->cells);
 	oq_free(table->lines);
+	oq_arena_free(&table->strings);
 	oq_free(table);
 }
 

@@ -37,7 +37,10 @@ static oq_status open_voxels(loader *l)
 	l->voxel_stream = l->header_stream;
 	if (p->path) {
 		l->voxel_stream = NULL;
-		if (oq_stream_open(p->path, &l->voxel_stream, &reason) != OQ_OK)
+		oq_status status = oq_stream_open(p->path, &l->voxel_stream, &reason);
+		if (l->options && l->options->name)
+			oq_error_rename(&reason, p->path, "data file");
+		if (status != OQ_OK)
 			return oq_fail(l->err, OQ_E_INPUT, "E_PAIR", "%s: its voxels cannot be read: %.600s", l->path, reason.message);
 	}
 	bool compressed = p->coding == OQ_CODING_DEFLATE || (p->coding == OQ_CODING_SNIFF && oq_stream_is_gzip(l->voxel_stream));
@@ -59,22 +62,23 @@ static oq_status check_size(const loader *l)
 {
 	uint64_t capacity = oq_stream_capacity(l->voxel_stream), skip = l->place.skip;
 	size_t bytes = l->place.bytes, most = l->options && l->options->max_bytes ? l->options->max_bytes : DEFAULT_MAX;
-	if (skip > capacity || bytes > capacity - skip)
+	if (skip > capacity || bytes > capacity - skip || l->place.behind > capacity - skip - bytes)
 		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: declares %zu bytes of voxels from byte %llu on, the file can hold %llu", l->path, bytes,
 			(unsigned long long)(l->place.offset + skip), (unsigned long long)(l->place.offset + capacity));
 	if (bytes > most)
-		return oq_fail(l->err, OQ_E_INPUT, "E_SIZE", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, bytes, most);
+		return oq_fail(l->err, OQ_E_RESOURCE, "E_MEMORY", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, bytes, most);
 	return OQ_OK;
 }
 
-static oq_status skip_to_voxels(loader *l)
+/* Reads past what is not wanted, before the voxels or behind them. */
+static oq_status skip_bytes(loader *l, uint64_t bytes, const char *what)
 {
 	unsigned char gap[65536];
-	for (uint64_t left = l->place.skip; left > 0;) {
+	for (uint64_t left = bytes; left > 0;) {
 		size_t want = left < sizeof gap ? (size_t)left : sizeof gap, got;
 		OQ_TRY(oq_stream_read(l->voxel_stream, gap, want, &got, l->err));
 		if (got < want)
-			return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: ends before its voxels begin at byte %llu", l->path, (unsigned long long)l->place.skip);
+			return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: ends within the %llu bytes %s its voxels", l->path, (unsigned long long)bytes, what);
 		left -= got;
 	}
 	return OQ_OK;
@@ -95,7 +99,7 @@ static void swap_bytes(unsigned char *bytes, size_t count, size_t item)
 /* The voxels by way of a buffer that also holds what lies before them in their stream. */
 static bool decode_at_once(loader *l, size_t room)
 {
-	if (room == l->place.bytes + l->place.skip && oq_stream_read_whole(l->voxel_stream, l->volume->voxels, room)) {
+	if (!l->place.behind && room == l->place.bytes + l->place.skip && oq_stream_read_whole(l->voxel_stream, l->volume->voxels, room)) {
 		memmove(l->volume->voxels, (unsigned char *)l->volume->voxels + l->place.skip, l->place.bytes);
 		return true;
 	}
@@ -106,10 +110,11 @@ static oq_status decode(loader *l)
 {
 	size_t got, extra, bytes = l->place.bytes;
 	unsigned char after;
-	OQ_TRY(skip_to_voxels(l));
+	OQ_TRY(skip_bytes(l, l->place.skip, "before"));
 	OQ_TRY(oq_stream_read(l->voxel_stream, l->volume->voxels, bytes, &got, l->err));
 	if (got < bytes)
 		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: holds %zu bytes of voxels, its header declares %zu", l->path, got, bytes);
+	OQ_TRY(skip_bytes(l, l->place.behind, "behind"));
 	/* Reading on makes gzip check its checksum and length. */
 	OQ_TRY(oq_stream_read(l->voxel_stream, &after, 1, &extra, l->err));
 	if (extra || oq_stream_has_garbage(l->voxel_stream))
@@ -171,10 +176,33 @@ static look look_at_all(const oq_volume *v)
 	return (look){low, high, bad};
 }
 
+#define AIR_HU -1024.0
+
+/* Every NaN and infinity becomes the raw value of air. Only floats hold any. */
+static void make_air(oq_volume *v, int64_t bad)
+{
+	size_t count = (size_t)(v->dims[0] * v->dims[1] * v->dims[2]);
+	double air = (AIR_HU - v->inter) / v->slope;
+	float *f = v->voxels;
+	double *d = v->voxels;
+	for (size_t i = 0; i < count; i++) {
+		if (v->dtype == OQ_F32 && !isfinite(f[i]))
+			f[i] = (float)air;
+		/* beyond float32 is infinite to everything that follows */
+		if (v->dtype == OQ_F64 && !isfinite((float)d[i]))
+			d[i] = air;
+	}
+	oq_notes_add(&v->notes, "W_NONFINITE", "%lld voxels are NaN or infinite, taken as %g HU", (long long)bad, AIR_HU);
+}
+
 static oq_status check_values(loader *l)
 {
 	oq_volume *v = l->volume;
 	look raw = look_at_all(v);
+	if (raw.bad && l->options && l->options->nonfinite_as_air && raw.bad < v->dims[0] * v->dims[1] * v->dims[2]) {
+		make_air(v, raw.bad);
+		raw = look_at_all(v);
+	}
 	if (raw.bad)
 		return oq_fail(l->err, OQ_E_INPUT, "E_NONFINITE", "%s: %lld voxels are NaN or infinite, expected HU everywhere", l->path, (long long)raw.bad);
 	double a = (double)raw.low * v->slope + v->inter, b = (double)raw.high * v->slope + v->inter;
@@ -209,6 +237,11 @@ oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_
 	if (l.voxel_stream != l.header_stream)
 		oq_stream_close(l.voxel_stream);
 	oq_stream_close(l.header_stream);
+	if (status != OQ_OK && options && options->name) {
+		oq_error_rename(err, path, options->name);
+		if (l.place.path)
+			oq_error_rename(err, l.place.path, options->name);
+	}
 	oq_free(l.place.path);
 	if (status == OQ_OK)
 		*out = l.volume;

@@ -143,7 +143,7 @@ expect 4 "has 0 rows" "$oq" embed mg.oq empty.csv -o empty_out.npy
 sed 's/coordX/coordx/' four.csv >column.csv
 expect 2 "no column \"coordX\"" "$oq" embed mg.oq column.csv -o column_out.npy
 sed 's/,/;/g' one.csv >semicolon.csv
-expect 4 "separated by ';'" "$oq" embed mg.oq semicolon.csv -o semicolon_out.npy
+expect 2 "separated by ';'" "$oq" embed mg.oq semicolon.csv -o semicolon_out.npy
 expect 7 "" "$oq" embed mg.oq one.csv -o /dev/full
 expect 7 "" "$oq" embed mg.oq one.csv -o none/one.npy
 ls -a | grep -q '^\..*\.npy\.' && fail "temporary files were left behind"

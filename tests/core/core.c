@@ -146,6 +146,7 @@ static void test_json_fields(void)
 	OQ_CHECK(oq_json_need_int(json, "none", "t", &absent, &err) == OQ_E_MODEL && strstr(err.message, "is missing"));
 	OQ_CHECK(oq_json_want_bool(json, "b", "t", &b, &err) == OQ_OK && b);
 	OQ_CHECK(oq_json_only_keys(json, known, "t", &err) == OQ_E_MODEL && strstr(err.message, "\"big\" is unknown"));
+	OQ_CHECK(oq_json_only_keys(oq_json_get(json, "v"), known, "t", &err) == OQ_E_MODEL && strstr(err.message, "is an array"));
 	oq_json_free(json);
 }
 

@@ -16,6 +16,9 @@ oq_status oq_fail(oq_error *err, oq_status status, const char *code, const char 
 /* Put "prefix: " in front of an error's message; returns its status. */
 oq_status oq_error_prefix(oq_error *err, const char *prefix);
 
+/* A message that begins with `path` begins with `name` instead: paths can hold names of patients. */
+void oq_error_rename(oq_error *err, const char *path, const char *name);
+
 /* Out of memory while wanting `bytes`. */
 oq_status oq_fail_memory(oq_error *err, const char *what, size_t bytes);
 

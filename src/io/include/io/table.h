@@ -1,4 +1,4 @@
-/* Table: a CSV manifest (RFC 4180, UTF-8 BOM and CRLF accepted), every column kept. */
+/* Table: a manifest as CSV (RFC 4180, UTF-8 BOM and CRLF accepted) or as JSON lines, every column kept. */
 #ifndef OQ_IO_TABLE_H
 #define OQ_IO_TABLE_H
 
@@ -6,8 +6,12 @@
 
 typedef struct oq_table oq_table;
 
+/* CSV; JSON lines when the name ends in .jsonl or .ndjson. */
 oq_status oq_table_read(const char *path, oq_table **out, oq_error *err);
 oq_status oq_table_parse(const char *text, size_t length, const char *name, oq_table **out, oq_error *err);
+/* One object per line; columns are the keys in the order in which they first appear, an absent key or null is an empty cell. Values are
+ * strings, numbers, true and false; whole numbers from 2^53 on are refused, since readers round them. */
+oq_status oq_table_parse_jsonl(const char *text, size_t length, const char *name, oq_table **out, oq_error *err);
 void oq_table_free(oq_table *table);
 int64_t oq_table_rows(const oq_table *table);
 int oq_table_columns(const oq_table *table);

@@ -14,6 +14,9 @@ typedef enum oq_geometry_rule {
 typedef struct oq_volume_options {
 	oq_geometry_rule geometry;
 	size_t max_bytes; /* of decoded voxels; 0 = 8 GiB */
+	int64_t volume;   /* of a 4-D NIfTI file, from 1; 0 = refuse several */
+	bool nonfinite_as_air, assume_orientation, allow_shear; /* else refused */
+	const char *name; /* in messages, instead of the path; or NULL */
 } oq_volume_options;
 
 typedef struct oq_volume {
