@@ -205,6 +205,10 @@ typedef struct oq_job_summary {
  * is decoded once for all its rows and all packages. OQ_E_SOME_ROWS when some rows failed, OQ_E_INPUT when all did (then no
  * output is written). `summary` may be NULL. */
 OQ_API oq_status oq_embed(const oq_job *job, oq_job_summary *summary, oq_error *err);
+/* What oq_embed would make of a manifest, without any network: JSON (free with oq_string_free) about every scan, and about every row where its
+ * seed lands, the HU there, the share of padding for each package (there may be none), its warnings or why it would fail. Outputs are not used.
+ * OQ_E_SOME_ROWS when some rows would fail, OQ_E_INPUT when all would; `json` is then filled all the same. */
+OQ_API oq_status oq_inspect_manifest(const oq_job *job, oq_job_summary *summary, char **json, oq_error *err);
 /* The patches themselves, [rows,1,D,H,W], with the same companions. Needs a manifest. */
 OQ_API oq_status oq_extract(const oq_job *job, oq_job_summary *summary, oq_error *err);
 

@@ -318,32 +318,11 @@ static oq_status run_all(cohort *c)
 	return status;
 }
 
-static int64_t first_failed(const cohort *c)
-{
-	for (int64_t i = 0; i < c->rows.count; i++)
-		if (c->rows.rows[i].code[0])
-			return i;
-	return -1;
-}
-
-/* "row 3 (line 5): ..." of a row that failed; "" when bad is -1 */
-static void describe_failure(const cohort *c, int64_t bad, char text[512])
-{
-	text[0] = 0;
-	if (bad < 0)
-		return;
-	const char *message = c->rows.rows[bad].message ? c->rows.rows[bad].message : "";
-	if (c->rows.table)
-		snprintf(text, 512, "row %lld (line %lld): %.440s", (long long)bad, (long long)oq_table_line(c->rows.table, bad), message);
-	else
-		snprintf(text, 512, "row %lld: %.440s", (long long)bad, message);
-}
-
 static oq_status finish(cohort *c)
 {
-	int64_t bad = first_failed(c);
+	int64_t bad = oq_rows_first_failed(&c->rows);
 	char message[512];
-	describe_failure(c, bad, message);
+	oq_rows_describe_failure(&c->rows, message);
 	if (cancelled(c))
 		return oq_fail(c->err, OQ_E_RESOURCE, "E_CANCELLED", "stopped after %lld of %lld rows; nothing was written", (long long)c->done, (long long)c->rows.count);
 	if (c->rows.failed == c->rows.count)
@@ -405,7 +384,7 @@ static oq_status run(const oq_job *job, bool embedding, oq_job_summary *summary,
 		status = finish(&c);
 	if (summary) {
 		*summary = (oq_job_summary){.rows = c.rows.count, .failed = c.rows.failed, .seconds = now_seconds() - c.start};
-		describe_failure(&c, first_failed(&c), summary->first_failure);
+		oq_rows_describe_failure(&c.rows, summary->first_failure);
 	}
 	if (job->package_count > 0)
 		close_cohort(&c);

@@ -48,6 +48,9 @@ bool oq_add_environment(oq_json *object, int threads);
 bool oq_add_precision(oq_json *object, const oq_model *model);
 /* convolutions: what was asked for, and how many layers are computed by which method. */
 bool oq_add_convolutions(oq_json *object, const oq_model *model);
+/* What oq_scan_json says of a scan and of a seed in it. */
+bool oq_add_volume(oq_json *object, const oq_volume *volume);
+bool oq_add_seed(oq_json *object, const double lps[3], const oq_seed_place *place);
 bool oq_add_spec(oq_json *object, const char *key, const oq_patch_spec *spec);
 const char *oq_resampling_name(oq_resampling resampling);
 

@@ -52,6 +52,9 @@ void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3],
 /* `count` rows without a manifest. */
 oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err);
 void oq_rows_free(oq_rows *rows);
+/* -1 when none did; "row 3 (line 5): ..." of it, or "". */
+int64_t oq_rows_first_failed(const oq_rows *rows);
+void oq_rows_describe_failure(const oq_rows *rows, char text[512]);
 void oq_row_fail(oq_rows *rows, int64_t index, const oq_error *err);
 
 /* One .npy that is filled row by row in any order. */

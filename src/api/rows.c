@@ -32,6 +32,27 @@ void oq_row_fail(oq_rows *rows, int64_t index, const oq_error *err)
 	rows->failed++;
 }
 
+int64_t oq_rows_first_failed(const oq_rows *rows)
+{
+	for (int64_t i = 0; i < rows->count; i++)
+		if (rows->rows[i].code[0])
+			return i;
+	return -1;
+}
+
+void oq_rows_describe_failure(const oq_rows *rows, char text[512])
+{
+	int64_t bad = oq_rows_first_failed(rows);
+	text[0] = 0;
+	if (bad < 0)
+		return;
+	const char *message = rows->rows[bad].message ? rows->rows[bad].message : "";
+	if (rows->table)
+		snprintf(text, 512, "row %lld (line %lld): %.440s", (long long)bad, (long long)oq_table_line(rows->table, bad), message);
+	else
+		snprintf(text, 512, "row %lld: %.440s", (long long)bad, message);
+}
+
 static oq_status refuse_column(const oq_table *table, const char *manifest, const char *name, oq_error *err)
 {
 	char found[400] = "";
@@ -324,6 +345,7 @@ oq_status oq_row_seed(const oq_job *job, oq_rows *rows, int64_t index, const oq_
 }
 
 #define PADDING_NOTED 0.5 /* more than half of the patch is not of the scan */
+#define AIR_HU -950.0     /* emphysema, perhaps; more often a seed that was meant for somewhere else */
 
 oq_status oq_row_judge(const oq_job *job, oq_rows *rows, int64_t index, const oq_patch_report *report, oq_error *err)
 {
@@ -332,6 +354,8 @@ oq_status oq_row_judge(const oq_job *job, oq_rows *rows, int64_t index, const oq
 		oq_row_warn(rows, index, "W_PADDING");
 	if (isnan(report->seed_hu))
 		oq_row_warn(rows, index, "W_SEED_OUTSIDE");
+	if (report->seed_hu < AIR_HU)
+		oq_row_warn(rows, index, "W_SEED_AIR");
 	if (job->strict && row->warnings)
 		return oq_fail(err, OQ_E_INPUT, "E_STRICT", "row: has warnings, and was asked to have none: %s", row->warnings);
 	return OQ_OK;

@@ -64,27 +64,19 @@ static void orientation(const oq_volume *v, char letters[4])
 	letters[3] = 0;
 }
 
-static bool add_seed(oq_json *root, const oq_volume *v, const double seed_lps[3])
+bool oq_add_seed(oq_json *object, const double lps[3], const oq_seed_place *place)
 {
-	const double ras[3] = {-seed_lps[0], -seed_lps[1], seed_lps[2]};
-	double ijk[3], hu = (double)NAN;
-	oq_volume_from_ras(v, ras, ijk);
-	bool inside = true;
-	for (int i = 0; i < 3; i++)
-		inside &= ijk[i] >= -0.5 && ijk[i] < (double)v->dims[i] - 0.5;
-	if (inside)
-		hu = (double)oq_volume_hu(v, (int64_t)floor(ijk[0] + 0.5), (int64_t)floor(ijk[1] + 0.5), (int64_t)floor(ijk[2] + 0.5));
-	oq_json *seed = oq_json_add_object(root, "seed");
-	return add_numbers(seed, "lps_mm", seed_lps, 3) && add_numbers(seed, "voxel", ijk, 3) && oq_json_add_bool(seed, "inside", inside)
-		&& oq_json_add_number(seed, "hu", hu);
+	bool good = add_numbers(object, "lps_mm", lps, 3) && add_numbers(object, "voxel", place->ijk, 3) && oq_json_add_bool(object, "inside", place->inside)
+		&& oq_json_add_number(object, "hu", (double)place->hu);
+	if (!place->inside)
+		good = good && oq_json_add_number(object, "outside_mm", place->outside_mm) && oq_json_add_string(object, "hint", place->hint);
+	return good;
 }
 
-oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **json, oq_error *err)
+bool oq_add_volume(oq_json *root, const oq_volume *v)
 {
-	const oq_volume *v = scan->volume;
 	char letters[4];
 	orientation(v, letters);
-	oq_json *root = oq_json_object();
 	bool good = oq_json_add_ints(root, "size", v->dims, 3) && add_numbers(root, "spacing_mm", v->spacing_mm, 3)
 		&& oq_json_add_string(root, "orientation", letters) && oq_json_add_string(root, "type", oq_dtype_name(v->dtype));
 	oq_json *affine = good ? oq_json_add_array(root, "affine_ras") : NULL;
@@ -97,8 +89,18 @@ oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **
 		oq_json *note = oq_json_add_object(warnings, NULL);
 		good = oq_json_add_string(note, "code", v->notes.items[i].code) && oq_json_add_string(note, "text", v->notes.items[i].text);
 	}
-	if (seed_lps_mm)
-		good = good && add_seed(root, v, seed_lps_mm);
+	return good;
+}
+
+oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **json, oq_error *err)
+{
+	oq_json *root = oq_json_object();
+	bool good = oq_add_volume(root, scan->volume);
+	if (seed_lps_mm) {
+		oq_seed_place place;
+		oq_seed_locate(scan->volume, seed_lps_mm, &place);
+		good = good && oq_add_seed(oq_json_add_object(root, "seed"), seed_lps_mm, &place);
+	}
 	return oq_finish_json(root, good, json, err);
 }
 

@@ -1,5 +1,5 @@
-/* oncoquant inspect: a package, or a scan with perhaps a seed. */
-#include "cli.h"
+/* oncoquant inspect: a package, a scan with perhaps a seed, or a manifest before a run. */
+#include "job_options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,7 +76,7 @@ static int print_scan(const char *text, const char *path)
 		if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(seed, "inside")))
 			printf(", %g HU\n", oq_cli_number(seed, "hu"));
 		else
-			printf(", outside the scan\n");
+			printf(", %.1f mm outside the scan%s%s\n", oq_cli_number(seed, "outside_mm"), oq_cli_text(seed, "hint")[0] ? "; " : "", oq_cli_text(seed, "hint"));
 	}
 	cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(root, "warnings"))
 		printf("  warning        %s: %s\n", oq_cli_text(warning, "code"), oq_cli_text(warning, "text"));
@@ -88,7 +88,7 @@ typedef struct scan_wish {
 	const char *path, *png;
 	const double *seed;
 	double box[3];
-	oq_geometry geometry;
+	const oq_scan_options *options;
 } scan_wish;
 
 static int inspect_scan(const scan_wish *wish, const oq_common *common)
@@ -96,8 +96,7 @@ static int inspect_scan(const scan_wish *wish, const oq_common *common)
 	oq_scan *scan = NULL;
 	oq_error err;
 	char *text = NULL;
-	const oq_scan_options options = {.geometry = wish->geometry};
-	if (oq_scan_open(wish->path, &options, &scan, &err) != OQ_OK)
+	if (oq_scan_open(wish->path, wish->options, &scan, &err) != OQ_OK)
 		return oq_cli_fail(&err);
 	oq_status status = oq_scan_json(scan, wish->seed, &text, &err);
 	if (status == OQ_OK && wish->png)
@@ -112,25 +111,113 @@ static int inspect_scan(const scan_wish *wish, const oq_common *common)
 	return code ? code : oq_cli_flush();
 }
 
+static void print_result(const cJSON *result)
+{
+	const cJSON *voxel = cJSON_GetObjectItemCaseSensitive(result, "voxel"), *share, *warning;
+	const char *code = oq_cli_text(result, "code");
+	char place[64] = "-", hu[16] = "-";
+	if (voxel)
+		snprintf(place, sizeof place, "%.1f, %.1f, %.1f", cJSON_GetArrayItem(voxel, 0)->valuedouble, cJSON_GetArrayItem(voxel, 1)->valuedouble,
+			cJSON_GetArrayItem(voxel, 2)->valuedouble);
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(result, "inside")))
+		snprintf(hu, sizeof hu, "%.0f", oq_cli_number(result, "hu"));
+	printf("%6.0f %6.0f %5.0f  %-22s %6s", oq_cli_number(result, "row"), oq_cli_number(result, "line"), oq_cli_number(result, "scan"), place, hu);
+	cJSON_ArrayForEach(share, cJSON_GetObjectItemCaseSensitive(result, "padding"))
+		printf("  %s %.0f%%", share->string, 100 * share->valuedouble);
+	printf("%s%s%s", code[0] ? "  FAILS " : "  ok", code, code[0] ? ": " : "");
+	printf("%s", oq_cli_text(result, "message"));
+	cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(result, "warnings"))
+		printf(" %s", warning->valuestring);
+	if (!code[0] && oq_cli_text(result, "hint")[0])
+		printf(" (%s)", oq_cli_text(result, "hint"));
+	putchar('\n');
+}
+
+static void print_manifest(const char *text)
+{
+	cJSON *root = cJSON_Parse(text);
+	const cJSON *scan, *result, *warning;
+	int index = 0;
+	cJSON_ArrayForEach(scan, cJSON_GetObjectItemCaseSensitive(root, "scans")) {
+		printf("scan %d %s", index++, oq_cli_text(scan, "image_path"));
+		if (oq_cli_text(scan, "code")[0])
+			printf("  %s", oq_cli_text(scan, "message"));
+		else {
+			const cJSON *hu = cJSON_GetObjectItemCaseSensitive(scan, "hu_range");
+			printf("  ");
+			print_triple(cJSON_GetObjectItemCaseSensitive(scan, "size"), "%.0f");
+			printf(" voxels of ");
+			print_triple(cJSON_GetObjectItemCaseSensitive(scan, "spacing_mm"), "%.4g");
+			printf(" mm, %s, HU %g to %g", oq_cli_text(scan, "orientation"), cJSON_GetArrayItem(hu, 0)->valuedouble, cJSON_GetArrayItem(hu, 1)->valuedouble);
+		}
+		putchar('\n');
+		cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(scan, "warnings"))
+			printf("  warning %s: %s\n", oq_cli_text(warning, "code"), oq_cli_text(warning, "text"));
+	}
+	printf("%6s %6s %5s  %-22s %6s  padding\n", "row", "line", "scan", "voxel", "HU");
+	cJSON_ArrayForEach(result, cJSON_GetObjectItemCaseSensitive(root, "results"))
+		print_result(result);
+	printf("%.0f rows, %.0f would fail\n", oq_cli_number(root, "rows"), oq_cli_number(root, "failed"));
+	cJSON_Delete(root);
+}
+
+static int inspect_manifest(const oq_job *job, const oq_common *common)
+{
+	char *text = NULL;
+	oq_error err = {0};
+	oq_status status = oq_inspect_manifest(job, NULL, &text, &err);
+	int code = 0;
+	if (text && common->json)
+		code = oq_cli_print(text);
+	else if (text && !common->quiet)
+		print_manifest(text);
+	oq_string_free(text);
+	return status != OQ_OK ? oq_cli_fail(&err) : code ? code : oq_cli_flush();
+}
+
+static bool is_manifest(const char *path)
+{
+	static const char *const ends[] = {".csv", ".jsonl", ".ndjson"};
+	size_t n = strlen(path);
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		if (n > strlen(ends[i]) && !strcmp(path + n - strlen(ends[i]), ends[i]))
+			return true;
+	return false;
+}
+
+#define MOST 65 /* packages and a manifest */
+
 static int run(int argc, char **argv)
 {
-	static const char *const geometries[] = {"itk", "nibabel", "strict", NULL};
 	oq_common common = {0};
-	const char *seed_text = NULL, *path = NULL;
-	scan_wish wish = {0};
+	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
+	const char *seed_text = NULL, *arguments[MOST];
+	scan_wish wish = {.options = &j.job.scan};
 	double seed[3], box = 48;
-	int geometry = 0, count;
+	int count;
 	const oq_option options[] = {
 		{.name = "--seed", .kind = OQ_OPTION_TEXT, .target = &seed_text, .value_name = "X,Y,Z", .help = "a point of a scan, LPS mm"},
 		{.name = "--png", .kind = OQ_OPTION_TEXT, .target = &wish.png, .value_name = "FILE", .help = "draw the three planes through the seed"},
 		{.name = "--box", .kind = OQ_OPTION_NUMBER, .target = &box, .value_name = "MM", .low = 0, .high = 1000, .help = "size of the box drawn around it (48)"},
-		{.name = "--geometry", .kind = OQ_OPTION_CHOICE, .target = &geometry, .value_name = "itk|nibabel|strict", .choices = geometries, .help = "which of two conflicting transforms to follow"},
+		OQ_SCAN_OPTIONS(j),
+		OQ_MANIFEST_OPTIONS(j),
 		OQ_COMMON_OPTIONS(common)};
-	int code = oq_options_parse(&oq_command_inspect, options, &common, argc, argv, &path, 1, &count);
+	int code = oq_options_parse(&oq_command_inspect, options, &common, argc, argv, arguments, MOST, &count);
 	if (code)
 		return code < 0 ? oq_cli_flush() : code;
 	if (!count)
-		return oq_cli_usage("inspect: a package or a scan is needed");
+		return oq_cli_usage("inspect: a package, a scan or a manifest is needed");
+	if ((code = oq_cli_job_finish(&j)))
+		return code;
+	const char *path = arguments[count - 1];
+	if (is_manifest(path)) {
+		j.job.manifest = path;
+		j.job.packages = arguments;
+		j.job.package_count = count - 1;
+		return seed_text || wish.png ? oq_cli_usage("inspect: --seed and --png are for a scan, not for a manifest") : inspect_manifest(&j.job, &common);
+	}
+	if (count > 1)
+		return oq_cli_usage("inspect: unexpected argument %s; several packages go before a manifest", path);
 	if (seed_text && !oq_cli_triple(seed_text, seed))
 		return oq_cli_usage("--seed is \"%s\", expected three numbers such as 3.7,-158.2,266.9", seed_text);
 	if (wish.png && !seed_text)
@@ -140,13 +227,15 @@ static int run(int argc, char **argv)
 		return inspect_package(path, &common);
 	wish.path = path;
 	wish.seed = seed_text ? seed : NULL;
-	wish.geometry = (oq_geometry)geometry;
 	for (int i = 0; i < 3; i++)
 		wish.box[i] = box;
 	return inspect_scan(&wish, &common);
 }
 
-const oq_command oq_command_inspect = {"inspect", "PACKAGE | SCAN [--seed X,Y,Z [--png FILE]]", "look at a package or a scan",
+const oq_command oq_command_inspect = {"inspect", "PACKAGE | SCAN [--seed X,Y,Z [--png FILE]] | [PACKAGE...] MANIFEST", "look at a package, a scan or a manifest",
 	"For a package: what it computes, from which weights, under which licence. For a scan: geometry, HU range, warnings, and\n"
-	"where a seed lands; --png draws the axial, coronal and sagittal plane through it.",
-	"  oncoquant inspect ct-fm.oq\n  oncoquant inspect scan.nii.gz --seed 3.7,-158.2,266.9 --png seed.png\n", run};
+	"where a seed lands; --png draws the axial, coronal and sagittal plane through it. For a manifest (.csv, .jsonl): every scan\n"
+	"is read and every seed placed, with the HU there and each package's padding, before a run. Exit code 3: some rows would\n"
+	"fail, 4: all would.",
+	"  oncoquant inspect ct-fm.oq\n  oncoquant inspect scan.nii.gz --seed 3.7,-158.2,266.9 --png seed.png\n"
+	"  oncoquant inspect ct-fm.oq voco.oq scans.csv\n", run};

@@ -59,13 +59,21 @@ static bool in_volume(const oq_volume *v, const double ijk[3])
 	return true;
 }
 
-static void locate_seed(const oq_volume *v, const double seed_lps[3], oq_patch_info *info)
+void oq_seed_locate(const oq_volume *v, const double seed[3], oq_seed_place *p)
 {
-	const double ras[3] = {-seed_lps[0], -seed_lps[1], seed_lps[2]};
-	oq_volume_from_ras(v, ras, info->seed_ijk);
-	info->seed_inside = in_volume(v, info->seed_ijk);
-	info->seed_hu = info->seed_inside ? oq_volume_hu(v, (int64_t)floor(info->seed_ijk[0] + 0.5), (int64_t)floor(info->seed_ijk[1] + 0.5),
-		(int64_t)floor(info->seed_ijk[2] + 0.5)) : NAN;
+	const double ras[3] = {-seed[0], -seed[1], seed[2]};
+	double square = 0, taken_as_ras[3];
+	oq_volume_from_ras(v, ras, p->ijk);
+	p->inside = in_volume(v, p->ijk);
+	p->hu = p->inside ? oq_volume_hu(v, (int64_t)floor(p->ijk[0] + 0.5), (int64_t)floor(p->ijk[1] + 0.5), (int64_t)floor(p->ijk[2] + 0.5)) : NAN;
+	for (int i = 0; i < 3; i++) {
+		double over = fmax(-0.5 - p->ijk[i], p->ijk[i] - ((double)v->dims[i] - 0.5));
+		square += over > 0 ? over * over * v->spacing_mm[i] * v->spacing_mm[i] : 0;
+	}
+	p->outside_mm = sqrt(square);
+	oq_volume_from_ras(v, seed, taken_as_ras);
+	p->hint = p->inside ? "" : in_volume(v, taken_as_ras) ? "inside if the coordinates were RAS"
+		: in_volume(v, seed) ? "inside if the coordinates were voxel indices" : "";
 }
 
 /* Crop range on R,A,S axes around the truncated centre. */
@@ -90,18 +98,10 @@ static bool crop_range(const oq_patch_spec *spec, const oq_target_grid *target, 
 	return good;
 }
 
-/* How far the seed lies outside, and whether other readings of the numbers would put it inside: never applied, only told. */
-static oq_status refuse_outside(const oq_volume *v, const double seed[3], const oq_patch_info *info, oq_error *err)
+static oq_status refuse_outside(const double seed[3], const oq_seed_place *p, oq_error *err)
 {
-	double distance = 0, ijk[3];
-	for (int i = 0; i < 3; i++) {
-		double over = fmax(-0.5 - info->seed_ijk[i], info->seed_ijk[i] - ((double)v->dims[i] - 0.5));
-		distance += over > 0 ? over * over * v->spacing_mm[i] * v->spacing_mm[i] : 0;
-	}
-	oq_volume_from_ras(v, seed, ijk);
-	const char *hint = in_volume(v, ijk) ? "; it would be inside if the coordinates were RAS" : in_volume(v, seed) ? "; it would be inside if the coordinates were voxel indices" : "";
-	return oq_fail(err, OQ_E_INPUT, "E_SEED_OUTSIDE", "seed (%g, %g, %g) LPS mm: lies %.1f mm outside the scan, too far for a patch%s", seed[0], seed[1],
-		seed[2], sqrt(distance), hint);
+	return oq_fail(err, OQ_E_INPUT, "E_SEED_OUTSIDE", "seed (%g, %g, %g) LPS mm: lies %.1f mm outside the scan, too far for a patch%s%s", seed[0], seed[1],
+		seed[2], p->outside_mm, p->hint[0] ? "; it would be " : "", p->hint);
 }
 
 /* crop[R][A][S] -> out in final axes, scaled and clipped; the padding keeps the 0 that `out` was filled with. */
@@ -143,11 +143,15 @@ oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, c
 			return oq_fail(err, OQ_E_INPUT, "E_COORD", "seed: coordinate %d is %g, expected a finite number of millimetres", i, seed_lps_mm[i]);
 	oq_lps_grid lps;
 	oq_target_grid target;
+	oq_seed_place place;
 	oq_lps_grid_of(volume, &lps);
 	oq_target_grid_of(&lps, spec, &target);
-	locate_seed(volume, seed_lps_mm, info);
+	oq_seed_locate(volume, seed_lps_mm, &place);
+	info->seed_inside = place.inside;
+	info->seed_hu = place.hu;
+	memcpy(info->seed_ijk, place.ijk, sizeof info->seed_ijk);
 	if (!crop_range(spec, &target, seed_lps_mm, info))
-		return refuse_outside(volume, seed_lps_mm, info, err);
+		return refuse_outside(seed_lps_mm, &place, err);
 	size_t voxels = (size_t)(spec->size[0] * spec->size[1] * spec->size[2]);
 	float *crop = oq_alloc(voxels * sizeof *crop);
 	if (!crop)

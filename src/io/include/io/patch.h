@@ -31,6 +31,16 @@ typedef struct oq_patch_info {
 	float seed_hu;           /* HU of that voxel; NaN when outside */
 } oq_patch_info;
 
+/* Where a seed lands in a scan. */
+typedef struct oq_seed_place {
+	double ijk[3];     /* continuous voxel index in the file's own axes */
+	bool inside;       /* the nearest voxel lies in the scan */
+	float hu;          /* of that voxel; NaN when outside */
+	double outside_mm; /* distance to the scan; 0 inside */
+	const char *hint;  /* what would put it inside, e.g. "inside if the coordinates were RAS"; never applied; "" when nothing would, or inside */
+} oq_seed_place;
+void oq_seed_locate(const oq_volume *volume, const double seed_lps_mm[3], oq_seed_place *out);
+
 /* "preprocessing" object of a recipe or package: axes, size, spacing_mm, hu_range, out_range. */
 oq_status oq_patch_spec_parse(const oq_json *preprocessing, const char *where, oq_patch_spec *out, oq_error *err);
 
