@@ -135,6 +135,7 @@ typedef struct oq_scan_options {
 	bool nonfinite_as_air;   /* NaN and infinite voxels become -1024 HU, counted in a warning; else refused */
 	bool assume_orientation; /* NIfTI without qform and sform: ITK's guess, with a warning; else refused */
 	bool allow_shear;        /* tilted gantries: resampled through the full affine, with a warning; else refused */
+	bool dicom;              /* a folder is a DICOM series, which the command dcm2niix converts in a process of its own */
 	const char *name;        /* what messages call the scan instead of its path; or NULL */
 } oq_scan_options;
 

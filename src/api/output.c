@@ -134,6 +134,8 @@ static bool add_reading(oq_json *root, const oq_job *job)
 		good = good && oq_json_add_string(root, "nonfinite", "air");
 	if (scan->assume_orientation)
 		good = good && oq_json_add_bool(root, "assume_orientation", true);
+	if (scan->dicom)
+		good = good && oq_json_add_bool(root, "dicom", true);
 	if (scan->allow_shear)
 		good = good && oq_json_add_bool(root, "allow_shear", true);
 	return good;

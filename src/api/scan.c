@@ -1,10 +1,18 @@
 /* Scans: reading, describing, patches, pictures. */
+#include "dicom.h"
 #include "internal.h"
 
 #include "core/mem.h"
 #include "io/png.h"
 
 #include <math.h>
+#include <sys/stat.h>
+
+static bool is_folder(const char *path)
+{
+	struct stat info;
+	return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
 
 oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err)
 {
@@ -21,7 +29,8 @@ oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan
 	oq_scan *scan = oq_calloc(1, sizeof *scan);
 	if (!scan)
 		return oq_fail_memory(err, path, sizeof *scan);
-	oq_status status = oq_volume_read(path, &volume_options, &scan->volume, err);
+	bool series = options && options->dicom && is_folder(path);
+	oq_status status = (series ? oq_dicom_read : oq_volume_read)(path, &volume_options, &scan->volume, err);
 	if (status == OQ_OK)
 		*out = scan;
 	else

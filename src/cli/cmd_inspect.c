@@ -223,7 +223,7 @@ static int run(int argc, char **argv)
 	if (wish.png && !seed_text)
 		return oq_cli_usage("inspect: --png needs --seed");
 	struct stat info;
-	if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+	if (!j.job.scan.dicom && stat(path, &info) == 0 && S_ISDIR(info.st_mode))
 		return inspect_package(path, &common);
 	wish.path = path;
 	wish.seed = seed_text ? seed : NULL;

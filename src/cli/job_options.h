@@ -18,7 +18,8 @@ extern const char *const oq_cli_geometries[], *const oq_cli_coordinates[], *cons
 	{.name = "--volume", .kind = OQ_OPTION_INT, .target = &(j).job.scan.volume, .value_name = "N", .low = 1, .high = 1 << 20, .help = "of 4-D NIfTI files, from 1 (default: they are refused)"}, \
 	{.name = "--nonfinite", .kind = OQ_OPTION_CHOICE, .target = &(j).nonfinite, .value_name = "error|air", .choices = oq_cli_nonfinites, .help = "NaN voxels: refuse (default), or take as -1024 HU"}, \
 	{.name = "--assume-orientation", .kind = OQ_OPTION_FLAG, .target = &(j).job.scan.assume_orientation, .help = "read NIfTI without qform and sform as ITK does"}, \
-	{.name = "--allow-shear", .kind = OQ_OPTION_FLAG, .target = &(j).job.scan.allow_shear, .help = "read tilted gantries, through the full affine"}
+	{.name = "--allow-shear", .kind = OQ_OPTION_FLAG, .target = &(j).job.scan.allow_shear, .help = "read tilted gantries, through the full affine"}, \
+	{.name = "--dicom", .kind = OQ_OPTION_FLAG, .target = &(j).job.scan.dicom, .help = "folders are DICOM series; dcm2niix converts them"}
 
 /* What a manifest's rows say. */
 #define OQ_MANIFEST_OPTIONS(j)                                                                                                                   \
