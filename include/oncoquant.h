@@ -306,7 +306,37 @@ typedef struct oq_certify_options {
  * Returns as oq_compare does. `json` (free with oq_string_free) is the evidence; may be NULL. */
 OQ_API oq_status oq_certify(const oq_certify_options *options, char **json, oq_error *err);
 
-/* ---- 8. Energy ----------------------------------------------------------------------------------------------------- */
+/* ---- 8. Evaluation ------------------------------------------------------------------------------------------------- */
+
+typedef enum oq_probe { OQ_PROBE_KNN = 0, OQ_PROBE_LINEAR, OQ_PROBE_FEW_SHOT, OQ_PROBE_ENSEMBLE } oq_probe;
+typedef enum oq_protocol {
+	OQ_PROTOCOL_STRICT = 0, /* patients on one side, repeated folds, intervals that count the cases */
+	OQ_PROTOCOL_PAPER       /* the reference benchmark's, choice by choice, to reproduce its figures */
+} oq_protocol;
+
+typedef struct oq_evaluate_options {
+	oq_probe probe;
+	oq_protocol protocol;
+	const char *const *embeddings; /* .npy [rows, size], or .csv of numbers; the same rows in each */
+	int count;                     /* 1 to 32 */
+	const char *labels;            /* CSV; NULL: the .csv that lies beside the first embeddings */
+	const char *label;             /* its column with the endpoint; NULL: "y". 2 to 32 values; the larger of two is positive */
+	const char *patient;           /* column of the patient, or NULL: every row another */
+	const char *split;             /* column that says train, val or test, or NULL */
+	const char *id;                /* column that joins labels and embeddings (their .csv), or NULL: by row */
+	const char *splits, *write_splits; /* JSON to read, to write; or NULL */
+	const char *scores;            /* CSV to write: every test row's scores; or NULL */
+	const char *output;            /* JSON to write: the result; or NULL */
+	int folds, repeats;            /* strict; 0 = 5 and 5 */
+	uint64_t seed;                 /* strict */
+	int most_neighbours;           /* k is chosen from 1 to this; 0 = 50 */
+	int threads;                   /* 0 = processors granted */
+} oq_evaluate_options;
+/* How well the embeddings tell classes apart (docs/evaluation.md). Rows without embedding or label are left out and counted. `json` (free with
+ * oq_string_free; may be NULL) is the document "oncoquant-evaluate". */
+OQ_API oq_status oq_evaluate(const oq_evaluate_options *options, char **json, oq_error *err);
+
+/* ---- 9. Energy ----------------------------------------------------------------------------------------------------- */
 
 typedef struct oq_energy oq_energy;
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-static oq_status find_failed(const oq_matrix *m, const char *name, int64_t rows, bool *failed, oq_error *err)
+oq_status oq_find_failed(const oq_matrix *m, const char *name, int64_t rows, bool *failed, oq_error *err)
 {
 	for (int64_t r = 0; r < m->rows; r++) {
 		int64_t numbers = 0;
@@ -41,7 +41,7 @@ oq_status oq_leave_out_failed(oq_matrix *matrices, const char *const *names, int
 			status = oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %lld rows, %s has %lld: expected the same patches", names[i], (long long)matrices[i].rows,
 				names[0], (long long)rows);
 		else
-			status = find_failed(&matrices[i], names[i], rows, failed, err);
+			status = oq_find_failed(&matrices[i], names[i], rows, failed, err);
 	}
 	*left_out = 0;
 	for (int64_t r = 0; r < rows && status == OQ_OK; r++)

@@ -1,5 +1,6 @@
 /* Results on disk: one .npy filled in any row order, its .csv with a line per row, its .json with the provenance. */
 #include "job.h"
+#include "names.h"
 
 #include "core/mem.h"
 
@@ -163,21 +164,9 @@ static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err
 	return status;
 }
 
-/* OUTPUT.npy -> OUTPUT + suffix */
-static char *companion(const char *output, const char *suffix)
-{
-	size_t length = strlen(output), stem = length > 4 && !strcmp(output + length - 4, ".npy") ? length - 4 : length;
-	char *path = oq_alloc(stem + strlen(suffix) + 1);
-	if (path) {
-		memcpy(path, output, stem);
-		strcpy(path + stem, suffix);
-	}
-	return path;
-}
-
 oq_status oq_sidecar_write(const oq_sidecar *s, oq_error *err)
 {
-	char *csv = companion(s->output, ".csv"), *json = companion(s->output, ".json");
+	char *csv = oq_companion(s->output, ".csv"), *json = oq_companion(s->output, ".json");
 	oq_status status = csv && json ? OQ_OK : oq_fail_memory(err, s->output, strlen(s->output));
 	if (status == OQ_OK && s->job->manifest && !strcmp(csv, s->job->manifest))
 		status = oq_fail(err, OQ_E_USAGE, "E_OUTPUT", "%s: would be overwritten by the companion of %s", csv, s->output);

@@ -1,6 +1,7 @@
 /* How alike models see the same patches: every pair of several files of embeddings. */
 #include "failed.h"
 #include "gate.h"
+#include "names.h"
 
 #include "core/file.h"
 #include "core/locale.h"
@@ -38,22 +39,6 @@ typedef struct comparison {
 	double *values; /* [measure][count][count] */
 } comparison;
 
-/* File name without ending, and without folders or with the last of them: whole paths can hold names of patients or machines. */
-static char *name_of(const char *path, bool with_folder)
-{
-	const char *slash = strrchr(path, '/'), *start = slash ? slash + 1 : path, *dot = strrchr(start, '.');
-	if (with_folder && slash)
-		for (start = slash; start > path && start[-1] != '/'; start--)
-			continue;
-	size_t length = dot && dot > start ? (size_t)(dot - start) : strlen(start);
-	char *name = oq_alloc(length + 1);
-	if (name) {
-		memcpy(name, start, length);
-		name[length] = 0;
-	}
-	return name;
-}
-
 static double *value_at(const comparison *c, size_t measure, int i, int j)
 {
 	return &c->values[(measure * (size_t)c->count + (size_t)i) * (size_t)c->count + (size_t)j];
@@ -75,37 +60,6 @@ static oq_status measure_pairs(comparison *c, oq_error *err)
 	return OQ_OK;
 }
 
-/* Files of one name in several folders (one folder per precision, say) are told apart by their folders. */
-static bool is_shared(const comparison *c, int i)
-{
-	for (int j = 0; j < c->count; j++)
-		if (j != i && !strcmp(c->names[i], c->names[j]))
-			return true;
-	return false;
-}
-
-static oq_status name_all(comparison *c, oq_error *err)
-{
-	bool shared[MOST];
-	for (int i = 0; i < c->count; i++) {
-		c->names[i] = name_of(c->options->embeddings[i], false);
-		if (!c->names[i])
-			return oq_fail_memory(err, c->options->embeddings[i], 0);
-	}
-	for (int i = 0; i < c->count; i++)
-		shared[i] = is_shared(c, i);
-	for (int i = 0; i < c->count; i++) {
-		char *longer = shared[i] ? name_of(c->options->embeddings[i], true) : NULL;
-		if (shared[i] && !longer)
-			return oq_fail_memory(err, c->options->embeddings[i], 0);
-		if (longer) {
-			oq_free(c->names[i]);
-			c->names[i] = longer;
-		}
-	}
-	return OQ_OK;
-}
-
 static oq_status read_all(comparison *c, oq_error *err)
 {
 	if (c->options->count < 2 || c->options->count > MOST)
@@ -118,7 +72,7 @@ static oq_status read_all(comparison *c, oq_error *err)
 		if (c->matrices[i].rows != c->matrices[0].rows)
 			return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %lld rows, %s has %lld: expected the same patches", c->options->embeddings[i],
 				(long long)c->matrices[i].rows, c->options->embeddings[0], (long long)c->matrices[0].rows);
-	OQ_TRY(name_all(c, err));
+	OQ_TRY(oq_name_files(c->options->embeddings, c->count, c->names, err));
 	OQ_TRY(oq_leave_out_failed(c->matrices, c->options->embeddings, c->count, 4, &c->left_out, err));
 	c->values = oq_calloc(MEASURES * (size_t)(c->count * c->count), sizeof *c->values);
 	return c->values ? measure_pairs(c, err) : oq_fail_memory(err, "similarity", 0);

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Evaluation as its users meet it: protocols, tables, files, joins, what is left out and what is refused. The figures are tested in tests/eval.
+# usage: evaluate.sh ONCOQUANT TEST_DATA WORK
+set -u
+oq=$1 data=$2 work=$3
+failures=0 checks=0
+rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
+
+fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
+expect() {
+	local code=$1 word=$2 got
+	shift 2
+	checks=$((checks + 1))
+	"$@" >out.txt 2>err.txt
+	got=$?
+	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
+	if [ -n "$word" ]; then
+		[ "$(wc -l <err.txt)" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
+	fi
+}
+says() {
+	checks=$((checks + 1))
+	grep -qF -- "$2" "$1" || fail "$1 does not say $2"
+}
+same() {
+	checks=$((checks + 1))
+	cmp -s "$1" "$2" || fail "$1 and $2 differ"
+}
+differ() {
+	checks=$((checks + 1))
+	cmp -s "$1" "$2" && fail "$1 and $2 are the same"
+}
+
+e=$data/eval
+
+# The paper's figures, to the last digit of the golden file.
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" "$e/A_m2.npy" --labels "$e/A_labels.csv" --protocol paper --scores scores.csv -o knn.json --write-splits splits.json
+says out.txt "10 splits"
+says out.txt "too narrow"
+says knn.json '"schema":	"oncoquant-evaluate"'
+says knn.json '"mean":	0.660276753382207'
+says scores.csv "split,row,y,A_m1,A_m2"
+says scores.csv "10,157,0,0.45454545454545453,"
+# The same splits from a file, with any number of threads.
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" "$e/A_m2.npy" --labels "$e/A_labels.csv" --protocol paper --splits splits.json --threads 1 --scores again.csv
+same scores.csv again.csv
+# Patients on both sides are counted by one protocol and refused by the other.
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --protocol paper --patient patient
+says out.txt "share patients"
+expect 4 "E_LEAK" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --splits splits.json --patient patient
+# Strict: the same again, another seed is another draw.
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --patient patient --json --threads 1
+cp out.txt one.json
+says one.json '"patients":	226'
+says one.json '"test_rows_of_trained_patients":	0'
+says one.json '"underpowered":	false'
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --patient patient --json --threads 3
+same one.json out.txt
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --patient patient --json --seed 2
+differ one.json out.txt
+# Three classes.
+expect 0 "" "$oq" evaluate knn "$e/C.npy" --labels "$e/C_labels.csv" --label y3 --scores three.csv
+says three.csv "split,row,y3,C:0,C:1,C:2"
+
+# Embeddings as CSV, joined by id in another order; missing labels and rows without a partner are left out and counted.
+{
+	echo id,a,b
+	for i in $(seq 1 60); do echo "p$i,$((i * 37 % 11)).5,$((i % 3 * 4 + i * 7 % 5))"; done
+} >small.csv
+{
+	echo id,y,part
+	for i in $(seq 60 -1 3); do echo "p$i,$((i % 3 / 2)),$([ $((i % 4)) -lt 2 ] && echo train || { [ $((i % 4)) = 2 ] && echo val || echo test; })"; done
+	echo p2,NA,train
+	echo q7,1,test
+} >small_labels.csv
+expect 0 "" "$oq" evaluate knn small.csv --labels small_labels.csv --id id --folds 3
+says out.txt "left out, without_label: 1 rows"
+says out.txt "left out, without_partner: 1 rows"
+says out.txt "underpowered"
+expect 0 "" "$oq" evaluate knn small.csv --labels small_labels.csv --id id --split part --k-max 5
+says out.txt "1 splits (column of the labels)"
+
+# Refusals.
+expect 2 "is needed" "$oq" evaluate knn
+expect 2 "expected knn" "$oq" evaluate tree
+expect 2 "E_COLUMN" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --label malignancy
+expect 4 "E_SHAPE" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/C_labels.csv"
+expect 4 "E_LABELS" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --label age
+expect 4 "E_NEIGHBOURS" "$oq" evaluate knn small.csv --labels small_labels.csv --id id --protocol paper
+expect 4 "E_VALUE" "$oq" evaluate knn small.csv --labels small_labels.csv
+sed 's/^p\([0-9]*\),./p\1,1/' small_labels.csv >one_class.csv
+expect 4 "E_LABELS" "$oq" evaluate knn small.csv --labels one_class.csv --id id
+sed 's/^p/x/' small_labels.csv >strangers.csv
+expect 4 "E_IDS" "$oq" evaluate knn small.csv --labels strangers.csv --id id
+{ cat small_labels.csv; echo p5,1,test; } >twice.csv
+expect 4 "E_IDS" "$oq" evaluate knn small.csv --labels twice.csv --id id
+sed 's/"rows":420/"rows":421/' splits.json >other.json
+expect 4 "E_SPLIT" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --splits other.json
+
+echo "$checks checks, $failures failures"
+[ $failures = 0 ]
