@@ -55,65 +55,67 @@ static oq_status split_column(oq_evaluation *e, oq_error *err)
 	return oq_split_given(e->endpoint.part, e->endpoint.rows, &e->splits[0], err);
 }
 
-/* A list of rows of the labels, those that were left out skipped. kept[rows of the labels]: index among the kept rows, or -1; seen: by index */
-static oq_status read_part(const oq_json *list, const int64_t *kept, int64_t most, const char *where, bool *seen, oq_split *split, int64_t *count, oq_error *err)
+/* What rows of a file are here. */
+typedef struct row_register {
+	int64_t rows;  /* of the labels */
+	int64_t *kept; /* [rows]: index among the kept rows, or -1 */
+	bool *seen;    /* by index, in the split at hand */
+	char where[1024];
+} row_register;
+
+/* A list of rows of the labels; those that were left out are skipped. */
+static oq_status read_part(const oq_json *list, row_register *g, int64_t *rows, int64_t *count, oq_error *err)
 {
-	int64_t at = split->train + split->val + split->test, before = at;
+	*count = 0;
 	for (const oq_json *element = oq_json_first(list); element; element = oq_json_next(element)) {
 		double row = oq_json_number(element);
-		if (!(row >= 0 && row < (double)most) || row > (double)(int64_t)row)
-			return oq_fail(err, OQ_E_INPUT, "E_SPLIT", "%s: row %g, expected a whole number from 0 to %lld", where, row, (long long)most - 1);
-		int64_t index = kept[(int64_t)row];
+		if (!(row >= 0 && row < (double)g->rows) || row > (double)(int64_t)row)
+			return oq_fail(err, OQ_E_INPUT, "E_SPLIT", "%s: row %g, expected a whole number from 0 to %lld", g->where, row, (long long)g->rows - 1);
+		int64_t index = g->kept[(int64_t)row];
 		if (index < 0)
 			continue;
-		if (seen[index])
-			return oq_fail(err, OQ_E_INPUT, "E_SPLIT", "%s: row %g stands twice in one split, expected once", where, row);
-		seen[index] = true;
-		split->rows[at++] = index;
+		if (g->seen[index])
+			return oq_fail(err, OQ_E_INPUT, "E_SPLIT", "%s: row %g stands twice, expected once", g->where, row);
+		g->seen[index] = true;
+		rows[(*count)++] = index;
 	}
-	*count = at - before;
 	return OQ_OK;
 }
 
-static oq_status read_split(const oq_evaluation *e, const oq_json *one, const int64_t *kept, const char *where, bool *seen, oq_split *split, oq_error *err)
+static oq_status read_split(const oq_json *one, int64_t room, row_register *g, oq_split *split, oq_error *err)
 {
 	static const char *const keys[3] = {"train", "val", "test"};
-	int64_t *const counts[3] = {&split->train, &split->val, &split->test};
-	split->rows = oq_alloc((size_t)e->endpoint.rows * sizeof *split->rows);
-	if (!split->rows)
-		return oq_fail_memory(err, where, (size_t)e->endpoint.rows * sizeof *split->rows);
-	memset(seen, 0, (size_t)e->endpoint.rows * sizeof *seen);
-	for (int part = 0; part < 3; part++) {
+	int64_t *const counts[3] = {&split->train, &split->val, &split->test}, *rows = oq_alloc((size_t)room * sizeof *rows);
+	split->rows = rows;
+	if (!rows)
+		return oq_fail_memory(err, g->where, (size_t)room * sizeof *rows);
+	memset(g->seen, 0, (size_t)room * sizeof *g->seen);
+	for (int part = 0; part < 3; rows += *counts[part], part++) {
 		const oq_json *list;
-		OQ_TRY(oq_json_need_array(one, keys[part], where, &list, err));
-		OQ_TRY(read_part(list, kept, oq_table_rows(e->endpoint.table), where, seen, split, counts[part], err));
+		OQ_TRY(oq_json_need_array(one, keys[part], g->where, &list, err));
+		OQ_TRY(read_part(list, g, rows, counts[part], err));
 	}
 	return OQ_OK;
 }
 
-static oq_status take_splits(oq_evaluation *e, const oq_json *document, const char *path, int64_t *kept, bool *seen, oq_error *err)
+static oq_status take_splits(oq_evaluation *e, const oq_json *document, const char *path, row_register *g, oq_error *err)
 {
 	const oq_json *list;
-	int64_t rows = oq_table_rows(e->endpoint.table), stated;
+	int64_t stated;
 	OQ_TRY(oq_json_need_array(document, "splits", path, &list, err));
 	OQ_TRY(oq_json_need_int(document, "rows", path, &stated, err));
 	int count = oq_json_count(list), at = 0;
-	if (stated != rows || count < 1 || count > MOST_SPLITS)
+	if (stated != g->rows || count < 1 || count > MOST_SPLITS)
 		return oq_fail(err, OQ_E_INPUT, "E_SPLIT", "%s: %d splits of %lld rows, expected 1 to %d of %lld", path, count, (long long)stated, MOST_SPLITS,
-			(long long)rows);
-	for (int64_t r = 0; r < rows; r++)
-		kept[r] = -1;
-	for (int64_t i = 0; i < e->endpoint.rows; i++)
-		kept[e->endpoint.line[i]] = i;
+			(long long)g->rows);
 	OQ_TRY(open_splits(e, count, "file", err));
 	for (const oq_json *one = oq_json_first(list); one; one = oq_json_next(one), at++) {
-		char where[1024];
 		const char *name = oq_json_string(oq_json_get(one, "name"));
-		snprintf(where, sizeof where, "%.900s: split %d", path, at + 1);
-		snprintf(e->split_names[at], sizeof *e->split_names, "%.31s", name ? name : where + strlen(where));
-		if (!name)
-			snprintf(e->split_names[at], sizeof *e->split_names, "%d", at + 1);
-		OQ_TRY(read_split(e, one, kept, where, seen, &e->splits[at], err));
+		snprintf(g->where, sizeof g->where, "%.900s: split %d", path, at + 1);
+		snprintf(e->split_names[at], sizeof *e->split_names, "%d", at + 1);
+		if (name)
+			snprintf(e->split_names[at], sizeof *e->split_names, "%.31s", name);
+		OQ_TRY(read_split(one, e->endpoint.rows, g, &e->splits[at], err));
 	}
 	return OQ_OK;
 }
@@ -121,20 +123,23 @@ static oq_status take_splits(oq_evaluation *e, const oq_json *document, const ch
 static oq_status split_file(oq_evaluation *e, const char *path, oq_error *err)
 {
 	oq_json *document = NULL;
-	oq_status status = oq_json_read_file(path, &document, err);
-	int64_t *kept = oq_alloc((size_t)oq_table_rows(e->endpoint.table) * sizeof *kept);
-	bool *seen = oq_alloc((size_t)e->endpoint.rows * sizeof *seen);
-	if (status == OQ_OK && (!kept || !seen))
-		status = oq_fail_memory(err, path, (size_t)oq_table_rows(e->endpoint.table) * sizeof *kept);
+	row_register g = {.rows = oq_table_rows(e->endpoint.table)};
+	g.kept = oq_alloc((size_t)g.rows * sizeof *g.kept);
+	g.seen = oq_alloc((size_t)e->endpoint.rows * sizeof *g.seen);
+	oq_status status = g.kept && g.seen ? oq_json_read_file(path, &document, err) : oq_fail_memory(err, path, (size_t)g.rows * sizeof *g.kept);
+	for (int64_t r = 0; r < g.rows && status == OQ_OK; r++)
+		g.kept[r] = -1;
+	for (int64_t i = 0; i < e->endpoint.rows && status == OQ_OK; i++)
+		g.kept[e->endpoint.line[i]] = i;
 	if (status == OQ_OK)
-		status = take_splits(e, document, path, kept, seen, err);
+		status = take_splits(e, document, path, &g, err);
 	if (status == OQ_E_MODEL) { /* the JSON reader's status: here it is an input */
 		status = OQ_E_INPUT;
 		if (err)
 			err->status = status;
 	}
-	oq_free(kept);
-	oq_free(seen);
+	oq_free(g.kept);
+	oq_free(g.seen);
 	oq_json_free(document);
 	return status;
 }
