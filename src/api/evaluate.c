@@ -3,6 +3,7 @@
 #include "gate.h"
 
 #include "core/file.h"
+#include "core/locale.h"
 #include "core/mem.h"
 
 #include <stdio.h>
@@ -121,7 +122,9 @@ oq_status oq_evaluate(const oq_evaluate_options *options, char **json, oq_error 
 	oq_cpu cpu;
 	oq_cpu_detect(&cpu);
 	e.threads = options->threads > 0 ? options->threads : cpu.processors;
+	oq_locale locale = oq_locale_enter();
 	oq_status status = evaluate(&e, json, err);
+	oq_locale_leave(locale);
 	close_evaluation(&e);
 	return status;
 }
