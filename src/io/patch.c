@@ -104,18 +104,18 @@ static oq_status refuse_outside(const double seed[3], const oq_seed_place *p, oq
 		seed[2], p->outside_mm, p->hint[0] ? "; it would be " : "", p->hint);
 }
 
-/* crop[R][A][S] -> out in final axes, scaled and clipped; the padding keeps the 0 that `out` was filled with. */
-static void turn_and_scale(const oq_patch_spec *spec, const float *crop, oq_patch_info *info, float *out)
+/* The part [low,high) of the crop [R][A][S] -> out in final axes, scaled and clipped; the padding keeps the 0 that `out` was filled with. */
+static void turn_and_scale(const oq_patch_spec *spec, const oq_crop *crop, oq_patch_info *info, float *out)
 {
 	int world[3];
 	bool flip[3];
-	int64_t n[3], stride[3], start = 0, ras[3];
+	int64_t n[3], stride[3], start = 0;
 	final_axes(spec, world, flip);
+	const int64_t step[3] = {(crop->high[1] - crop->low[1]) * (crop->high[2] - crop->low[2]), crop->high[2] - crop->low[2], 1};
 	for (int axis = 0; axis < 3; axis++)
-		ras[axis] = info->high[axis] - info->low[axis];
-	const int64_t step[3] = {ras[1] * ras[2], ras[2], 1};
+		start += (info->low[axis] - crop->low[axis]) * step[axis];
 	for (int i = 0; i < 3; i++) {
-		n[i] = ras[world[i]];
+		n[i] = info->high[world[i]] - info->low[world[i]];
 		stride[i] = flip[i] ? -step[world[i]] : step[world[i]];
 		start += flip[i] ? step[world[i]] * (n[i] - 1) : 0;
 		info->pad_before[i] = (spec->size[i] - n[i]) / 2;
@@ -124,7 +124,7 @@ static void turn_and_scale(const oq_patch_spec *spec, const float *crop, oq_patc
 	float range = spec->hu_max - spec->hu_min, span = spec->out_max - spec->out_min;
 	for (int64_t a = 0; a < n[0]; a++)
 		for (int64_t b = 0; b < n[1]; b++) {
-			const float *in = crop + start + a * stride[0] + b * stride[1];
+			const float *in = crop->voxels + start + a * stride[0] + b * stride[1];
 			float *y = out + ((a + info->pad_before[0]) * spec->size[1] + b + info->pad_before[1]) * spec->size[2] + info->pad_before[2];
 			for (int64_t c = 0; c < n[2]; c++) {
 				float t = (in[c * stride[2]] - spec->hu_min) / range * span + spec->out_min;
@@ -133,7 +133,70 @@ static void turn_and_scale(const oq_patch_spec *spec, const float *crop, oq_patc
 		}
 }
 
-oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], float *out, oq_patch_info *info, oq_error *err)
+static bool covers(const oq_crop *c, const oq_volume *volume, const oq_patch_spec *spec, const double seed[3], const oq_patch_info *info)
+{
+	if (c->volume != volume || c->resample != spec->resample || memcmp(c->seed, seed, sizeof c->seed) || memcmp(c->spacing, spec->spacing_mm, sizeof c->spacing))
+		return false;
+	for (int i = 0; i < 3; i++)
+		if (info->low[i] < c->low[i] || info->high[i] > c->high[i])
+			return false;
+	return true;
+}
+
+/* Resamples as far around the seed as `reach` says, on R,A,S axes, and the patch needs. */
+static oq_status fill_crop(oq_crop *c, const oq_volume *volume, const oq_patch_spec *spec, const oq_lps_grid *lps, const oq_target_grid *target,
+	const oq_patch_info *info, oq_error *err)
+{
+	size_t floats;
+	int64_t n[3];
+	c->volume = NULL;
+	for (int i = 0; i < 3; i++) {
+		int64_t low = info->center[i] - c->reach[i] / 2, high = info->center[i] + c->reach[i] / 2;
+		low = low > 0 ? low : 0;
+		high = high < target->size[i] ? high : target->size[i];
+		c->low[i] = low < info->low[i] ? low : info->low[i];
+		c->high[i] = high > info->high[i] ? high : info->high[i];
+		n[i] = c->high[i] - c->low[i];
+	}
+	if (!oq_size_product(n, 3, 1, &floats) || floats > SIZE_MAX / sizeof *c->voxels)
+		return oq_fail_memory(err, "patch", SIZE_MAX);
+	if (floats > c->capacity) {
+		oq_free(c->voxels);
+		c->capacity = 0;
+		c->voxels = oq_alloc(floats * sizeof *c->voxels);
+		if (!c->voxels)
+			return oq_fail_memory(err, "patch", floats * sizeof *c->voxels);
+		c->capacity = floats;
+	}
+	OQ_TRY(oq_resample_region(volume, lps, target, c->low, c->high, c->voxels, err));
+	c->volume = volume;
+	c->resample = spec->resample;
+	memcpy(c->spacing, spec->spacing_mm, sizeof c->spacing);
+	return OQ_OK;
+}
+
+void oq_crop_forget(oq_crop *crop)
+{
+	crop->volume = NULL;
+}
+
+void oq_crop_free(oq_crop *crop)
+{
+	oq_free(crop->voxels);
+	*crop = (oq_crop){0};
+}
+
+void oq_patch_reach(const oq_patch_spec *spec, int64_t reach[3])
+{
+	int world[3];
+	bool flip[3];
+	final_axes(spec, world, flip);
+	for (int i = 0; i < 3; i++)
+		reach[world[i]] = spec->size[i] > reach[world[i]] ? spec->size[i] : reach[world[i]];
+}
+
+oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_crop *crop, float *out,
+	oq_patch_info *info, oq_error *err)
 {
 	oq_patch_info own;
 	info = info ? info : &own;
@@ -152,17 +215,21 @@ oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, c
 	memcpy(info->seed_ijk, place.ijk, sizeof info->seed_ijk);
 	if (!crop_range(spec, &target, seed_lps_mm, info))
 		return refuse_outside(seed_lps_mm, &place, err);
-	size_t voxels = (size_t)(spec->size[0] * spec->size[1] * spec->size[2]);
-	float *crop = oq_alloc(voxels * sizeof *crop);
-	if (!crop)
-		return oq_fail_memory(err, "patch", voxels * sizeof *crop);
-	int64_t inside = 0;
-	oq_status status = oq_resample_region(volume, &lps, &target, info->low, info->high, crop, &inside, err);
-	if (status == OQ_OK) {
-		memset(out, 0, voxels * sizeof *out);
-		turn_and_scale(spec, crop, info, out);
-		info->padding_fraction = 1 - (double)inside / (double)voxels;
+	if (!covers(crop, volume, spec, seed_lps_mm, info)) {
+		memcpy(crop->seed, seed_lps_mm, sizeof crop->seed);
+		OQ_TRY(fill_crop(crop, volume, spec, &lps, &target, info, err));
 	}
-	oq_free(crop);
+	int64_t voxels = spec->size[0] * spec->size[1] * spec->size[2];
+	memset(out, 0, (size_t)voxels * sizeof *out);
+	turn_and_scale(spec, crop, info, out);
+	info->padding_fraction = 1 - (double)oq_resample_inside(&lps, &target, info->low, info->high) / (double)voxels;
+	return OQ_OK;
+}
+
+oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], float *out, oq_patch_info *info, oq_error *err)
+{
+	oq_crop crop = {0};
+	oq_status status = oq_patch_extract_shared(volume, spec, seed_lps_mm, &crop, out, info, err);
+	oq_crop_free(&crop);
 	return status;
 }

@@ -70,17 +70,14 @@ static oq_status fill(const oq_volume *v, const oq_lps_grid *lps, block *b, oq_e
 typedef struct taps {
 	int64_t *index;
 	double *weight;
-	int64_t inside;
 } taps;
 
-static void make_taps(const oq_target_grid *t, int axis, int64_t low, int64_t count, int64_t first, int64_t source_size, taps *out)
+static void make_taps(const oq_target_grid *t, int axis, int64_t low, int64_t count, int64_t first, const taps *out)
 {
-	out->inside = 0;
 	for (int64_t d = 0; d < count; d++) {
 		double q = t->to_source[axis][axis] * (double)(low + d) + t->to_source[axis][3], base = floor(q);
 		out->index[d] = (int64_t)base - first;
 		out->weight[d] = q - base;
-		out->inside += q >= -0.5 && q <= (double)source_size - 0.5;
 	}
 }
 
@@ -108,8 +105,7 @@ static void interpolate(const block *b, const taps x[3], const int64_t n[3], dou
 		}
 }
 
-static oq_status resample_aligned(const oq_target_grid *t, const oq_lps_grid *lps, const block *b, const int64_t low[3], const int64_t n[3],
-	float *out, int64_t *inside, oq_error *err)
+static oq_status resample_aligned(const oq_target_grid *t, const block *b, const int64_t low[3], const int64_t n[3], float *out, oq_error *err)
 {
 	size_t rows = (size_t)(b->size[1] * b->size[2] * n[0]), planes = (size_t)(b->size[2] * n[1] * n[0]), most = (size_t)(n[0] + n[1] + n[2]);
 	double *room = oq_alloc((rows + planes + most) * sizeof *room);
@@ -118,11 +114,9 @@ static oq_status resample_aligned(const oq_target_grid *t, const oq_lps_grid *lp
 	if (status == OQ_OK) {
 		taps x[3];
 		int64_t at = 0;
-		*inside = 1;
 		for (int axis = 0; axis < 3; at += n[axis++]) {
 			x[axis] = (taps){.index = index + at, .weight = room + rows + planes + at};
-			make_taps(t, axis, low[axis], n[axis], b->first[axis], lps->size[axis], &x[axis]);
-			*inside *= x[axis].inside;
+			make_taps(t, axis, low[axis], n[axis], b->first[axis], &x[axis]);
 		}
 		interpolate(b, x, n, room, room + rows, out);
 	}
@@ -131,29 +125,30 @@ static oq_status resample_aligned(const oq_target_grid *t, const oq_lps_grid *lp
 	return status;
 }
 
+/* Continuous source index on one axis of a target index. */
+static double position(const oq_target_grid *t, int axis, const double d[3])
+{
+	return t->to_source[axis][0] * d[0] + t->to_source[axis][1] * d[1] + t->to_source[axis][2] * d[2] + t->to_source[axis][3];
+}
+
 /* Any rotation: eight neighbours at every position. */
-static void resample_oblique(const oq_target_grid *t, const oq_lps_grid *lps, const block *b, const int64_t low[3], const int64_t n[3], float *out,
-	int64_t *inside)
+static void resample_oblique(const oq_target_grid *t, const block *b, const int64_t low[3], const int64_t n[3], float *out)
 {
 	const int64_t step[3] = {1, b->size[0], b->size[0] * b->size[1]};
-	*inside = 0;
 	for (int64_t v = 0; v < n[0] * n[1] * n[2]; v++) {
 		const double d[3] = {(double)(low[0] + v / (n[1] * n[2])), (double)(low[1] + v / n[2] % n[1]), (double)(low[2] + v % n[2])};
 		double w[3], sum = 0;
 		int64_t at = 0;
-		bool in = true;
 		for (int i = 0; i < 3; i++) {
-			double q = t->to_source[i][0] * d[0] + t->to_source[i][1] * d[1] + t->to_source[i][2] * d[2] + t->to_source[i][3], base = floor(q);
+			double q = position(t, i, d), base = floor(q);
 			w[i] = q - base;
 			at += ((int64_t)base - b->first[i]) * step[i];
-			in &= q >= -0.5 && q <= (double)lps->size[i] - 0.5;
 		}
 		for (int c = 0; c < 8; c++) {
 			double weight = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) * (c & 4 ? w[2] : 1 - w[2]);
 			sum += weight * (double)b->hu[at + (c & 1 ? step[0] : 0) + (c & 2 ? step[1] : 0) + (c & 4 ? step[2] : 0)];
 		}
 		out[v] = (float)sum;
-		*inside += in;
 	}
 }
 
@@ -167,15 +162,42 @@ static bool aligned(const oq_target_grid *t)
 	return true;
 }
 
+static bool inside_axis(double q, int64_t size)
+{
+	return q >= -0.5 && q <= (double)size - 0.5;
+}
+
+int64_t oq_resample_inside(const oq_lps_grid *lps, const oq_target_grid *t, const int64_t low[3], const int64_t high[3])
+{
+	int64_t inside = 1;
+	for (int i = 0; i < 3 && aligned(t); i++) {
+		int64_t count = 0;
+		for (int64_t d = low[i]; d < high[i]; d++)
+			count += inside_axis(t->to_source[i][i] * (double)d + t->to_source[i][3], lps->size[i]);
+		inside *= count;
+	}
+	if (aligned(t))
+		return inside;
+	inside = 0;
+	for (int64_t x = low[0]; x < high[0]; x++)
+		for (int64_t y = low[1]; y < high[1]; y++)
+			for (int64_t z = low[2]; z < high[2]; z++) {
+				const double d[3] = {(double)x, (double)y, (double)z};
+				inside += inside_axis(position(t, 0, d), lps->size[0]) && inside_axis(position(t, 1, d), lps->size[1])
+					&& inside_axis(position(t, 2, d), lps->size[2]);
+			}
+	return inside;
+}
+
 oq_status oq_resample_region(const oq_volume *volume, const oq_lps_grid *lps, const oq_target_grid *target, const int64_t low[3],
-	const int64_t high[3], float *out, int64_t *inside, oq_error *err)
+	const int64_t high[3], float *out, oq_error *err)
 {
 	block b;
 	size_t bytes;
 	const int64_t n[3] = {high[0] - low[0], high[1] - low[1], high[2] - low[2]};
 	bound(target, low, high, &b);
 	if (!oq_size_product(b.size, 3, sizeof *b.hu, &bytes) || bytes > MAX_BLOCK * sizeof *b.hu)
-		return oq_fail(err, OQ_E_RESOURCE, "E_MEMORY", "resampling: the region covers %lld x %lld x %lld voxels of the scan, too many", (long long)b.size[0],
+		return oq_fail(err, OQ_E_INPUT, "E_SIZE", "resampling: the region covers %lld x %lld x %lld voxels of the scan, too many", (long long)b.size[0],
 			(long long)b.size[1], (long long)b.size[2]);
 	b.hu = oq_alloc(bytes);
 	if (!b.hu)
@@ -183,9 +205,9 @@ oq_status oq_resample_region(const oq_volume *volume, const oq_lps_grid *lps, co
 	memset(b.hu, 0, bytes);
 	oq_status status = fill(volume, lps, &b, err);
 	if (status == OQ_OK && aligned(target))
-		status = resample_aligned(target, lps, &b, low, n, out, inside, err);
+		status = resample_aligned(target, &b, low, n, out, err);
 	else if (status == OQ_OK)
-		resample_oblique(target, lps, &b, low, n, out, inside);
+		resample_oblique(target, &b, low, n, out);
 	oq_free(b.hu);
 	return status;
 }

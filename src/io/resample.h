@@ -4,8 +4,10 @@
 
 #include "geometry.h"
 
-/* Target indices [low,high) on R,A,S axes into out[R][A][S]; *inside counts output voxels whose position lies in the scan. */
+/* Target indices [low,high) on R,A,S axes into out[R][A][S]. A voxel's bits depend on its index alone, not on the region asked for. */
 oq_status oq_resample_region(const oq_volume *volume, const oq_lps_grid *lps, const oq_target_grid *target, const int64_t low[3],
-	const int64_t high[3], float *out, int64_t *inside, oq_error *err);
+	const int64_t high[3], float *out, oq_error *err);
+/* How many of the region's voxels have their position in the scan. */
+int64_t oq_resample_inside(const oq_lps_grid *lps, const oq_target_grid *target, const int64_t low[3], const int64_t high[3]);
 
 #endif

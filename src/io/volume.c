@@ -66,7 +66,7 @@ static oq_status check_size(const loader *l)
 		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: declares %zu bytes of voxels from byte %llu on, the file can hold %llu", l->path, bytes,
 			(unsigned long long)(l->place.offset + skip), (unsigned long long)(l->place.offset + capacity));
 	if (bytes > most)
-		return oq_fail(l->err, OQ_E_RESOURCE, "E_MEMORY", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, bytes, most);
+		return oq_fail(l->err, OQ_E_INPUT, "E_SIZE", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, bytes, most);
 	return OQ_OK;
 }
 

@@ -48,4 +48,23 @@ oq_status oq_patch_spec_parse(const oq_json *preprocessing, const char *where, o
  * Errors: E_SEED_OUTSIDE (with a hint when the seed would be inside as RAS or as a voxel index), E_COORD. Thread-safe on one volume. */
 oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], float *out, oq_patch_info *info, oq_error *err);
 
+/* A resampled region that the patches of several models are cut from, when they want the same spacing: `reach` is set by the caller (R,A,S,
+ * voxels; zeros: what the first patch needs) before the first patch. The bits are those of patches cut alone. Zeroed is valid and empty. */
+typedef struct oq_crop {
+	int64_t reach[3];
+	const oq_volume *volume; /* whose region it holds; NULL: none */
+	double seed[3], spacing[3];
+	oq_resample resample;
+	int64_t low[3], high[3];
+	float *voxels;
+	size_t capacity;
+} oq_crop;
+oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_crop *crop, float *out,
+	oq_patch_info *info, oq_error *err);
+/* Raises `reach` to what a patch needs. */
+void oq_patch_reach(const oq_patch_spec *spec, int64_t reach[3]);
+/* Before its volume is freed. */
+void oq_crop_forget(oq_crop *crop);
+void oq_crop_free(oq_crop *crop);
+
 #endif
