@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "core/cpu.h"
 
+#include "core/cgroup.h"
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,41 +80,12 @@ static void detect_name(oq_cpu *cpu)
 }
 #endif
 
-/* First numbers of a small file of /sys; false when it is not there or says "max". */
-static bool read_numbers(const char *path, double *first, double *second)
-{
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return false;
-	double values[2] = {0, 0};
-	int got = fscanf(file, "%lf %lf", &values[0], &values[1]);
-	fclose(file);
-	*first = values[0];
-	if (second)
-		*second = values[1];
-	return got >= (second ? 2 : 1);
-}
-
-/* Processors that the cgroup's quota is worth, or 0 without one. */
-static int cgroup_processors(void)
-{
-	double quota = 0, period = 0;
-	if (!read_numbers("/sys/fs/cgroup/cpu.max", &quota, &period)
-		&& !(read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", &quota, NULL)
-			&& read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_period_us", &period, NULL)))
-		return 0;
-	if (!(quota > 0 && period > 0))
-		return 0;
-	int whole = (int)(quota / period);
-	return whole + (whole * period < quota);
-}
-
 static int granted_processors(void)
 {
 	cpu_set_t set;
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)online;
-	int quota = cgroup_processors();
+	int quota = oq_cgroup_processors("");
 	if (quota > 0 && quota < count)
 		count = quota;
 	return count > 0 ? count : 1;

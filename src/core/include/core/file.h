@@ -19,8 +19,16 @@ typedef struct oq_outfile oq_outfile;
 oq_status oq_outfile_open(const char *path, oq_outfile **out, oq_error *err);
 oq_status oq_outfile_write(oq_outfile *file, const void *data, size_t bytes, oq_error *err);
 oq_status oq_outfile_write_at(oq_outfile *file, const void *data, size_t bytes, uint64_t offset, oq_error *err); /* flushes, does not move the end */
-oq_status oq_outfile_commit(oq_outfile *file, oq_error *err); /* also frees, in every case */
+oq_status oq_outfile_sync(oq_outfile *file, oq_error *err);   /* flushes; durable, not yet in place */
+oq_status oq_outfile_place(oq_outfile *file, oq_error *err);  /* the result is there; still to be freed by abort, which then removes nothing */
+oq_status oq_outfile_commit(oq_outfile *file, oq_error *err); /* place and free, in every case */
 void oq_outfile_abort(oq_outfile *file);                     /* frees; NULL allowed */
+/* The same for work that may be interrupted and continued: the temporary file is PATH.part and holds what an earlier run left there. It is locked:
+ * a second run is refused (E_LOCKED); the lock of a run that died is gone with it. */
+oq_status oq_outfile_open_kept(const char *path, oq_outfile **out, oq_error *err);
+oq_status oq_outfile_clear(oq_outfile *file, oq_error *err);  /* starts afresh */
+bool oq_outfile_has(const oq_outfile *file, void *buffer, size_t bytes, uint64_t offset); /* reads back; false when it ends before, or cannot be read */
+void oq_outfile_leave(oq_outfile *file);                      /* frees; PATH.part stays for another run; NULL allowed */
 /* Whole text or bytes in one go. */
 oq_status oq_file_write_all(const char *path, const void *data, size_t bytes, oq_error *err);
 
