@@ -190,21 +190,28 @@ typedef struct oq_job {
 	bool strict_precision;
 	oq_convolution convolution;
 	bool allow_uncertified;       /* quantised packages without valid evidence for this class of processor, which are refused otherwise (OQ_E_GATE) */
+	bool resume;                  /* continue an unfinished run of the same job; without one, begin */
+	int64_t shard_index, shard_count; /* only rows of part 1..shard_count of the cohort; 0: all. oq_merge puts the parts together */
+	uint64_t max_memory;          /* bytes; 0: what control group and machine grant. Fewer rows run side by side when it is short of memory */
 	void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL; called from one thread at a time */
 	void *context;
-	const volatile int *cancel;   /* may be NULL; a value other than 0 ends the job, nothing is written */
+	const volatile int *cancel;   /* may be NULL; a value other than 0 ends the job after the rows in work; it can be resumed */
 } oq_job;
 
 typedef struct oq_job_summary {
-	int64_t rows, failed;
+	int64_t rows, failed; /* with any package */
+	int64_t resumed;      /* of the rows, taken over from an earlier run */
+	int lanes;            /* rows computed side by side */
 	char first_failure[512]; /* "row 3 (line 5): ..." */
 	double seconds;
 } oq_job_summary;
 
 /* Embeddings of every row, in row order: OUTPUT.npy [rows, embedding size] float32 (rows that failed are NaN), OUTPUT.csv
  * (every input column, then status, code, message, warnings, padding_fraction, seed_hu) and OUTPUT.json (provenance). Each scan
- * is decoded once for all its rows and all packages. OQ_E_SOME_ROWS when some rows failed, OQ_E_INPUT when all did (then no
- * output is written). `summary` may be NULL. */
+ * is decoded once for all its rows and all packages; packages of the same spacing share the resampled region. OQ_E_SOME_ROWS when some rows
+ * failed, OQ_E_INPUT when all did (then no output is written). An unfinished run leaves OUTPUT.npy.part and OUTPUT.npy.journal, which
+ * `resume` continues, to the same bytes as a run that was not disturbed, and which are refused without it (E_JOURNAL). Two runs of one
+ * output at a time: the second is refused (E_LOCKED). docs/cohorts.md has it in full. `summary` may be NULL. */
 OQ_API oq_status oq_embed(const oq_job *job, oq_job_summary *summary, oq_error *err);
 /* What oq_embed would make of a manifest, without any network: JSON (free with oq_string_free) about every scan, and about every row where its
  * seed lands, the HU there, the share of padding for each package (there may be none), its warnings or why it would fail. Outputs are not used.
@@ -212,6 +219,10 @@ OQ_API oq_status oq_embed(const oq_job *job, oq_job_summary *summary, oq_error *
 OQ_API oq_status oq_inspect_manifest(const oq_job *job, oq_job_summary *summary, char **json, oq_error *err);
 /* The patches themselves, [rows,1,D,H,W], with the same companions. Needs a manifest. */
 OQ_API oq_status oq_extract(const oq_job *job, oq_job_summary *summary, oq_error *err);
+
+/* All shards of one cohort and package (.npy, .csv and .json each; in any order) -> what one run would have written, byte for byte. OQ_E_INPUT
+ * (E_SHARDS) when one is missing, twice there, or made by another job or processor. OQ_E_SOME_ROWS and OQ_E_INPUT as oq_embed. */
+OQ_API oq_status oq_merge(const char *output, const char *const *shards, int count, oq_job_summary *summary, oq_error *err);
 
 /* ---- 6. Quantisation ----------------------------------------------------------------------------------------------- */
 

@@ -52,7 +52,7 @@ bool oq_add_environment(oq_json *object, int threads)
 	return oq_json_add_string(object, "tool", "oncoquant") && oq_json_add_string(object, "tool_version", oq_version())
 		&& oq_json_add_string(object, "processor", cpu.name) && oq_json_add_string(object, "kernels", oq_isa_name(cpu.isa))
 		&& oq_json_add_string(object, "onednn_version", version) && oq_json_add_string(object, "onednn_isa", isa)
-		&& oq_json_add_int(object, "threads", threads);
+		&& (threads == 0 || oq_json_add_int(object, "threads", threads));
 }
 
 oq_status oq_about_json(char **json, oq_error *err)

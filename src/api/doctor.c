@@ -63,13 +63,12 @@ static oq_status look_at_row(doctor *d, int64_t row, const oq_scan *scan, float 
 	oq_seed_locate(scan->volume, lps, &p->place);
 	p->known = true;
 	oq_patch_report report = {.seed_hu = (double)p->place.hu};
-	d->rows.rows[row].seed_hu = report.seed_hu;
 	if (!d->job->package_count)
-		return oq_row_judge(d->job, &d->rows, row, &report, err);
+		return oq_row_judge(d->job, &d->rows.rows[row].warnings, &report, err);
 	for (int m = 0; m < d->job->package_count; m++) {
 		OQ_TRY(oq_scan_patch(scan, d->models[m], lps, d->job->resampling, patch, &report, err));
 		d->padding[row * d->job->package_count + m] = report.padding_fraction;
-		OQ_TRY(oq_row_judge(d->job, &d->rows, row, &report, err));
+		OQ_TRY(oq_row_judge(d->job, &d->rows.rows[row].warnings, &report, err));
 	}
 	return OQ_OK;
 }
@@ -104,7 +103,7 @@ static void look_at_scan(doctor *d, int index)
 	for (int64_t i = d->first[index]; i < d->end[index]; i++) {
 		int64_t row = d->rows.order[i];
 		for (int n = 0; status == OQ_OK && n < scan->volume->notes.count; n++)
-			oq_row_warn(&d->rows, row, scan->volume->notes.items[n].code);
+			status = oq_warn(&d->rows.rows[row].warnings, scan->volume->notes.items[n].code, &err);
 		if (d->rows.rows[row].message)
 			continue;
 		if (status != OQ_OK || look_at_row(d, row, scan, patch, &err) != OQ_OK)

@@ -37,12 +37,16 @@ oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_er
 size_t oq_model_patch_floats(const oq_model *model);
 oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err);
 
+/* oq_scan_patch by way of a region that several models cut their patches from. */
+oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, oq_crop *crop,
+	float *patch, oq_patch_report *report, oq_error *err);
+
 /* SHA-256 of a patch's voxels as float32. */
 void oq_patch_sha256(const float *patch, size_t floats, char hex[65]);
 
 /* The document as text for the caller; frees it in every case. */
 oq_status oq_finish_json(oq_json *json, bool good, char **text, oq_error *err);
-/* name, version, build, processor, oneDNN: what every record of a run carries. */
+/* name, version, build, processor, oneDNN: what every record of a run carries. 0 threads: where they do not matter. */
 bool oq_add_environment(oq_json *object, int threads);
 /* precision_asked, precision_used and, where they differ, precision_note. */
 bool oq_add_precision(oq_json *object, const oq_model *model);

@@ -8,16 +8,21 @@
 #include <stdio.h>
 #include <string.h>
 
-oq_status oq_output_open(oq_output *output, const char *path, const int64_t *shape, int rank, oq_error *err)
+oq_status oq_output_begin(oq_output *output, const int64_t *shape, int rank, oq_error *err)
 {
 	char header[512];
 	size_t bytes;
-	*output = (oq_output){.path = path};
 	output->header_bytes = oq_npy_header(shape, rank, header, sizeof header);
 	if (!output->header_bytes || !oq_size_product(shape, rank, sizeof(float), &bytes) || !oq_size_product(shape + 1, rank - 1, 1, &output->row_floats))
-		return oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: the result is too large", path);
+		return oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: the result is too large", output->path);
+	return oq_outfile_write_at(output->file, header, output->header_bytes, 0, err);
+}
+
+oq_status oq_output_open(oq_output *output, const char *path, const int64_t *shape, int rank, oq_error *err)
+{
+	*output = (oq_output){.path = path};
 	OQ_TRY(oq_outfile_open(path, &output->file, err));
-	return oq_outfile_write(output->file, header, output->header_bytes, err);
+	return oq_output_begin(output, shape, rank, err);
 }
 
 oq_status oq_output_row(oq_output *output, int64_t row, const float *values, oq_error *err)
@@ -58,52 +63,54 @@ static bool put_header(void *context, const oq_table *table)
 	return good && sink_file(context, "\n", 1);
 }
 
-static bool put_row(void *context, const oq_rows *rows, int64_t index)
+static bool put_row(void *context, const oq_sidecar *s, int64_t index)
 {
-	const oq_row *row = &rows->rows[index];
+	const oq_table *table = s->rows->table;
+	const oq_outcome *outcome = &s->outcomes[index - s->span.first];
 	bool good = true;
 	char number[32];
 	snprintf(number, sizeof number, "%lld", (long long)index);
-	int columns = rows->table ? oq_table_columns(rows->table) : 1;
+	int columns = table ? oq_table_columns(table) : 1;
 	for (int c = 0; c < columns && good; c++)
-		good = put_field(context, c == 0, rows->table ? oq_table_cell(rows->table, index, c) : number);
-	return good && put_field(context, false, row->code[0] ? "failed" : "ok") && put_field(context, false, row->code)
-		&& put_field(context, false, row->message ? row->message : "") && put_field(context, false, row->warnings ? row->warnings : "")
-		&& put_number(context, row->padding_fraction, "%.6f") && put_number(context, row->seed_hu, "%.6g") && sink_file(context, "\n", 1);
+		good = put_field(context, c == 0, table ? oq_table_cell(table, index, c) : number);
+	return good && put_field(context, false, outcome->code[0] ? "failed" : "ok") && put_field(context, false, outcome->code)
+		&& put_field(context, false, outcome->message ? outcome->message : "") && put_field(context, false, outcome->warnings ? outcome->warnings : "")
+		&& put_number(context, outcome->padding_fraction, "%.6f") && put_number(context, outcome->seed_hu, "%.6g") && sink_file(context, "\n", 1);
 }
 
-static oq_status write_csv(const oq_sidecar *s, const char *path, oq_error *err)
+static oq_status write_csv(const oq_sidecar *s, oq_outfile *file, oq_error *err)
 {
-	oq_outfile *file = NULL;
 	oq_error own = {0};
-	OQ_TRY(oq_outfile_open(path, &file, err));
 	void *context[2] = {file, &own};
 	bool good = put_header(context, s->rows->table);
-	for (int64_t i = 0; i < s->rows->count && good; i++)
-		good = put_row(context, s->rows, i);
+	for (int64_t i = s->span.first; i < s->span.end && good; i++)
+		good = put_row(context, s, i);
 	if (good)
-		return oq_outfile_commit(file, err);
-	oq_outfile_abort(file);
+		return oq_outfile_sync(file, err);
 	if (err)
 		*err = own;
 	return own.status;
 }
 
+/* File names only: paths can hold names of patients or of machines. */
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	return slash ? slash + 1 : path;
 }
 
+/* A shard says which part of how many it is; oncoquant merge puts them together. */
 static bool add_input(oq_json *root, const oq_sidecar *s)
 {
-	/* File names only: paths can hold names of patients or of machines. */
-	char hex[65];
-	const char *path = s->job->manifest ? s->job->manifest : s->job->patches;
+	const oq_job *job = s->job;
 	oq_json *input = oq_json_add_object(root, "input");
-	bool good = oq_json_add_string(input, "kind", s->job->manifest ? "manifest" : "patches") && oq_json_add_string(input, "file", base_name(path));
-	if (oq_file_sha256(path, OQ_E_INPUT, hex, NULL) == OQ_OK)
-		good = good && oq_json_add_string(input, "sha256", hex);
+	bool good = oq_json_add_string(input, "kind", job->manifest ? "manifest" : "patches")
+		&& oq_json_add_string(input, "file", base_name(job->manifest ? job->manifest : job->patches)) && oq_json_add_string(input, "sha256", s->input_sha256);
+	if (good && job->shard_count > 1) {
+		oq_json *shard = oq_json_add_object(root, "shard");
+		good = oq_json_add_int(shard, "index", job->shard_index) && oq_json_add_int(shard, "count", job->shard_count)
+			&& oq_json_add_int(shard, "first", s->span.first) && oq_json_add_int(shard, "of", s->rows->count);
+	}
 	return good;
 }
 
@@ -114,7 +121,7 @@ static bool add_model(oq_json *root, const oq_model *model)
 	return oq_json_add_string(json, "package_sha256", oq_package_sha256(model->package))
 		&& oq_json_add_string(json, "name", oq_json_string(oq_json_get(described, "name")))
 		&& oq_json_add(json, "provenance", oq_json_get(document, "provenance") ? oq_json_copy(oq_json_get(document, "provenance")) : oq_json_object())
-		&& oq_add_spec(root, "preprocessing", &model->spec);
+		&& oq_add_spec(root, "preprocessing", &model->spec) && (!model->nn || (oq_add_precision(root, model) && oq_add_convolutions(root, model)));
 }
 
 /* How rows became seeds, and scans volumes, as far as it was asked for. */
@@ -142,39 +149,51 @@ static bool add_reading(oq_json *root, const oq_job *job)
 	return good;
 }
 
-static oq_status write_json(const oq_sidecar *s, const char *path, oq_error *err)
+static oq_status write_json(const oq_sidecar *s, oq_outfile *file, oq_error *err)
 {
 	oq_json *root = oq_json_object();
 	bool good = oq_json_add_string(root, "kind", s->kind) && oq_json_add_string(root, "data", base_name(s->output))
-		&& oq_json_add_ints(root, "shape", s->shape, s->rank) && oq_json_add_int(root, "rows", s->rows->count)
-		&& oq_json_add_int(root, "failed", s->rows->failed)
-		&& oq_json_add_string(root, "failed_rows_hold", "NaN") && add_input(root, s);
-	if (s->model)
-		good = good && add_model(root, s->model);
-	if (s->job->manifest)
-		good = good && add_reading(root, s->job);
-	if (!strcmp(s->kind, "embeddings"))
-		good = good && oq_add_precision(root, s->model) && oq_add_convolutions(root, s->model);
-	good = good && oq_add_environment(root, s->threads) && oq_json_add_number(root, "seconds", s->seconds);
+		&& oq_json_add_ints(root, "shape", s->shape, s->rank) && oq_json_add_int(root, "rows", s->span.end - s->span.first)
+		&& oq_json_add_int(root, "failed", s->failed) && oq_json_add_string(root, "failed_rows_hold", "NaN") && add_input(root, s)
+		&& add_model(root, s->model) && (!s->job->manifest || add_reading(root, s->job)) && oq_add_environment(root, 0);
 	char *text = NULL;
-	oq_status status = oq_finish_json(root, good, &text, err);
-	if (status == OQ_OK)
-		status = oq_file_write_all(path, text, strlen(text), err);
+	OQ_TRY(oq_finish_json(root, good, &text, err));
+	oq_status status = oq_outfile_write(file, text, strlen(text), err);
 	oq_string_free(text);
-	return status;
+	return status == OQ_OK ? oq_outfile_sync(file, err) : status;
 }
 
-oq_status oq_sidecar_write(const oq_sidecar *s, oq_error *err)
+oq_json *oq_sidecar_identity(const oq_sidecar *s, oq_model *const *models, int count)
 {
-	char *csv = oq_companion(s->output, ".csv"), *json = oq_companion(s->output, ".json");
-	oq_status status = csv && json ? OQ_OK : oq_fail_memory(err, s->output, strlen(s->output));
-	if (status == OQ_OK && s->job->manifest && !strcmp(csv, s->job->manifest))
-		status = oq_fail(err, OQ_E_USAGE, "E_OUTPUT", "%s: would be overwritten by the companion of %s", csv, s->output);
+	const oq_job *job = s->job;
+	oq_json *root = oq_json_object();
+	bool good = oq_json_add_string(root, "kind", s->kind) && oq_json_add_int(root, "rows", s->rows->count)
+		&& oq_json_add_int(root, "shards", job->shard_count > 1 ? job->shard_count : 1) && add_input(root, s)
+		&& oq_json_add_string(root, "root", job->root) && oq_json_add_string(root, "path_map", job->path_map)
+		&& oq_json_add_string(root, "mask_column", job->mask_column) && oq_json_add_bool(root, "log_paths", job->log_paths) && add_reading(root, job);
+	oq_json *array = good ? oq_json_add_array(root, "packages") : NULL;
+	for (int i = 0; i < count && good; i++)
+		good = add_model(oq_json_add_object(array, NULL), models[i]);
+	oq_json *environment = good ? oq_json_add_object(root, "environment") : NULL;
+	if (good && oq_add_environment(environment, 0))
+		return root;
+	oq_json_free(root);
+	return NULL;
+}
+
+oq_status oq_sidecar_write(const oq_sidecar *s, oq_outfile **csv, oq_outfile **json, oq_error *err)
+{
+	char *csv_path = oq_companion(s->output, ".csv"), *json_path = oq_companion(s->output, ".json");
+	oq_status status = csv_path && json_path ? OQ_OK : oq_fail_memory(err, s->output, strlen(s->output));
 	if (status == OQ_OK)
-		status = write_csv(s, csv, err);
+		status = oq_outfile_open(csv_path, csv, err);
 	if (status == OQ_OK)
-		status = write_json(s, json, err);
-	oq_free(csv);
-	oq_free(json);
+		status = write_csv(s, *csv, err);
+	if (status == OQ_OK)
+		status = oq_outfile_open(json_path, json, err);
+	if (status == OQ_OK)
+		status = write_json(s, *json, err);
+	oq_free(csv_path);
+	oq_free(json_path);
 	return status;
 }

@@ -122,7 +122,7 @@ static oq_status open_source(source *s, oq_error *err)
 
 static void close_source(source *s)
 {
-	static const char *const suffixes[] = {".npy", ".csv", ".json"};
+	static const char *const suffixes[] = {".npy", ".csv", ".json", ".npy.part", ".npy.journal"};
 	oq_npy_close(s->patches);
 	for (size_t i = 0; s->temporary && i < sizeof suffixes / sizeof *suffixes; i++) {
 		char path[4096];

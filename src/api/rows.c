@@ -40,17 +40,20 @@ int64_t oq_rows_first_failed(const oq_rows *rows)
 	return -1;
 }
 
+void oq_row_describe(const oq_rows *rows, int64_t row, const char *message, char text[512])
+{
+	if (rows->table)
+		snprintf(text, 512, "row %lld (line %lld): %.440s", (long long)row, (long long)oq_table_line(rows->table, row), message ? message : "");
+	else
+		snprintf(text, 512, "row %lld: %.440s", (long long)row, message ? message : "");
+}
+
 void oq_rows_describe_failure(const oq_rows *rows, char text[512])
 {
 	int64_t bad = oq_rows_first_failed(rows);
 	text[0] = 0;
-	if (bad < 0)
-		return;
-	const char *message = rows->rows[bad].message ? rows->rows[bad].message : "";
-	if (rows->table)
-		snprintf(text, 512, "row %lld (line %lld): %.440s", (long long)bad, (long long)oq_table_line(rows->table, bad), message);
-	else
-		snprintf(text, 512, "row %lld: %.440s", (long long)bad, message);
+	if (bad >= 0)
+		oq_row_describe(rows, bad, rows->rows[bad].message, text);
 }
 
 static oq_status refuse_column(const oq_table *table, const char *manifest, const char *name, oq_error *err)
@@ -151,8 +154,7 @@ static oq_status group_rows(oq_rows *rows, const char *manifest, const oq_column
 	path_row *sorted = oq_calloc(count, sizeof *sorted);
 	int64_t *first = oq_calloc(count, sizeof *first);
 	rows->scans = oq_calloc(count, sizeof *rows->scans);
-	rows->order = oq_alloc(count * sizeof *rows->order);
-	if (!sorted || !first || !rows->scans || !rows->order) {
+	if (!sorted || !first || !rows->scans) {
 		oq_free(sorted);
 		oq_free(first);
 		return oq_fail_memory(err, manifest, count * sizeof *sorted);
@@ -194,10 +196,13 @@ oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err)
 {
 	*rows = (oq_rows){.count = count};
 	rows->rows = oq_calloc((size_t)count, sizeof *rows->rows);
-	if (!rows->rows)
+	rows->order = oq_alloc((size_t)count * sizeof *rows->order);
+	if (!rows->rows || !rows->order)
 		return oq_fail_memory(err, "rows", (size_t)count * sizeof *rows->rows);
-	for (int64_t i = 0; i < count; i++)
-		rows->rows[i] = (oq_row){.scan = -1, .padding_fraction = (double)NAN, .seed_hu = (double)NAN};
+	for (int64_t i = 0; i < count; i++) {
+		rows->rows[i].scan = -1;
+		rows->order[i] = i;
+	}
 	return OQ_OK;
 }
 
@@ -267,18 +272,18 @@ void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3],
 	}
 }
 
-void oq_row_warn(oq_rows *rows, int64_t index, const char *code)
+oq_status oq_warn(char **warnings, const char *code, oq_error *err)
 {
-	oq_row *row = &rows->rows[index];
-	size_t have = row->warnings ? strlen(row->warnings) : 0, n = strlen(code);
+	size_t have = *warnings ? strlen(*warnings) : 0, n = strlen(code);
 	/* A code is once in the list; no code is a part of another. */
-	if (row->warnings && strstr(row->warnings, code))
-		return;
-	char *longer = oq_realloc(row->warnings, have + n + 2);
+	if (*warnings && strstr(*warnings, code))
+		return OQ_OK;
+	char *longer = oq_realloc(*warnings, have + n + 2);
 	if (!longer)
-		return;
+		return oq_fail_memory(err, "warnings", have + n + 2);
 	snprintf(longer + have, n + 2, "%s%s", have ? " " : "", code);
-	row->warnings = longer;
+	*warnings = longer;
+	return OQ_OK;
 }
 
 /* A box may not be larger than its scan, whichever way it is turned. */
@@ -321,7 +326,7 @@ static oq_status seed_of_mask(const oq_job *job, oq_rows *rows, int64_t index, c
 	if (status == OQ_OK) {
 		oq_seed_to_lps(scan, OQ_COORDS_VOXEL, found.ijk, lps);
 		if (found.touches_border)
-			oq_row_warn(rows, index, "W_MASK_BORDER");
+			status = oq_warn(&rows->rows[index].warnings, "W_MASK_BORDER", err);
 	}
 	oq_volume_free(mask);
 	oq_free(path);
@@ -347,16 +352,15 @@ oq_status oq_row_seed(const oq_job *job, oq_rows *rows, int64_t index, const oq_
 #define PADDING_NOTED 0.5 /* more than half of the patch is not of the scan */
 #define AIR_HU -950.0     /* emphysema, perhaps; more often a seed that was meant for somewhere else */
 
-oq_status oq_row_judge(const oq_job *job, oq_rows *rows, int64_t index, const oq_patch_report *report, oq_error *err)
+oq_status oq_row_judge(const oq_job *job, char **warnings, const oq_patch_report *report, oq_error *err)
 {
-	const oq_row *row = &rows->rows[index];
 	if (report->padding_fraction > PADDING_NOTED)
-		oq_row_warn(rows, index, "W_PADDING");
+		OQ_TRY(oq_warn(warnings, "W_PADDING", err));
 	if (isnan(report->seed_hu))
-		oq_row_warn(rows, index, "W_SEED_OUTSIDE");
+		OQ_TRY(oq_warn(warnings, "W_SEED_OUTSIDE", err));
 	if (report->seed_hu < AIR_HU)
-		oq_row_warn(rows, index, "W_SEED_AIR");
-	if (job->strict && row->warnings)
-		return oq_fail(err, OQ_E_INPUT, "E_STRICT", "row: has warnings, and was asked to have none: %s", row->warnings);
+		OQ_TRY(oq_warn(warnings, "W_SEED_AIR", err));
+	if (job->strict && *warnings)
+		return oq_fail(err, OQ_E_INPUT, "E_STRICT", "row: has warnings, and was asked to have none: %s", *warnings);
 	return OQ_OK;
 }

@@ -113,17 +113,26 @@ oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **
 	return oq_finish_json(root, good, json, err);
 }
 
-oq_status oq_scan_patch(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, float *patch,
-	oq_patch_report *report, oq_error *err)
+oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, oq_crop *crop,
+	float *patch, oq_patch_report *report, oq_error *err)
 {
 	oq_patch_spec spec = model->spec;
 	oq_patch_info info;
 	spec.resample = resampling == OQ_RESAMPLING_EXACT ? OQ_RESAMPLE_EXACT : OQ_RESAMPLE_REFERENCE;
-	OQ_TRY(oq_patch_extract(scan->volume, &spec, seed_lps_mm, patch, &info, err));
+	OQ_TRY(oq_patch_extract_shared(scan->volume, &spec, seed_lps_mm, crop, patch, &info, err));
 	if (report)
 		*report = (oq_patch_report){.padding_fraction = info.padding_fraction, .seed_hu = (double)info.seed_hu,
 			.grid_index = {info.center[0], info.center[1], info.center[2]}};
 	return OQ_OK;
+}
+
+oq_status oq_scan_patch(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, float *patch,
+	oq_patch_report *report, oq_error *err)
+{
+	oq_crop crop = {0};
+	oq_status status = oq_scan_patch_shared(scan, model, seed_lps_mm, resampling, &crop, patch, report, err);
+	oq_crop_free(&crop);
+	return status;
 }
 
 oq_status oq_scan_png(const oq_scan *scan, const double seed_lps_mm[3], const double box_mm[3], const char *path, oq_error *err)

@@ -5,9 +5,9 @@
 #include <cjson/cJSON.h>
 #include <oncoquant.h>
 
-typedef enum oq_option_kind { OQ_OPTION_FLAG, OQ_OPTION_TEXT, OQ_OPTION_INT, OQ_OPTION_NUMBER, OQ_OPTION_CHOICE } oq_option_kind;
+typedef enum oq_option_kind { OQ_OPTION_FLAG, OQ_OPTION_TEXT, OQ_OPTION_INT, OQ_OPTION_NUMBER, OQ_OPTION_SIZE, OQ_OPTION_CHOICE } oq_option_kind;
 
-/* One option; `target` is bool, const char *, int64_t, double or int (index into `choices`) by kind. */
+/* One option; `target` is bool, const char *, int64_t, double, uint64_t (bytes) or int (index into `choices`) by kind. */
 typedef struct oq_option {
 	const char *name;            /* "--threads" */
 	const char *short_name;      /* "-o" or NULL */
@@ -60,10 +60,10 @@ double oq_cli_number(const cJSON *object, const char *key);      /* 0 when absen
 /* The result of the fidelity gate for people. */
 void oq_cli_print_gate(const cJSON *report);
 
-/* Set by SIGINT and SIGTERM. */
+/* Set by SIGINT and SIGTERM; a second one ends the process at once. */
 extern volatile int oq_cli_signal;
 
-extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_patches, oq_command_embed,
+extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_patches, oq_command_embed, oq_command_merge,
 	oq_command_quantize, oq_command_compare, oq_command_certify, oq_command_similarity, oq_command_robustness, oq_command_evaluate, oq_command_bench;
 
 #endif

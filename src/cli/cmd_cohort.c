@@ -2,6 +2,7 @@
 #include "job_options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 typedef struct progress {
 	double start, last;
+	int64_t taken_over; /* rows of an earlier run; -1: not known yet */
 	bool drawn;
 } progress;
 
@@ -26,13 +28,15 @@ static double now_seconds(void)
 static void show_progress(void *context, int64_t done, int64_t total)
 {
 	progress *p = context;
-	double now = now_seconds(), elapsed = now - p->start;
+	if (p->taken_over < 0)
+		p->taken_over = done - 1;
+	double now = now_seconds(), each = (now - p->start) / (double)(done - p->taken_over);
 	if (now - p->last < 0.2 && done < total)
 		return;
 	p->last = now;
 	p->drawn = true;
-	int left = (int)(elapsed / (double)done * (double)(total - done) + 0.5);
-	fprintf(stderr, "\r%lld of %lld rows, %.1f rows/s, %d:%02d:%02d left ", (long long)done, (long long)total, (double)done / elapsed, left / 3600,
+	int left = (int)(each * (double)(total - done) + 0.5);
+	fprintf(stderr, "\r%lld of %lld rows, %.1f rows/s, %d:%02d:%02d left ", (long long)done, (long long)total, 1 / each, left / 3600,
 		left / 60 % 60, left % 60);
 	fflush(stderr);
 }
@@ -69,13 +73,24 @@ static int make_outputs(const char *const *packages, int count, const char *fold
 	return 0;
 }
 
+/* "3/8" */
+static int parse_shard(const char *text, oq_job *job)
+{
+	int used = 0;
+	if (!text)
+		return 0;
+	if (sscanf(text, "%" SCNd64 "/%" SCNd64 "%n", &job->shard_index, &job->shard_count, &used) != 2 || text[used] || job->shard_count > 1000000)
+		return oq_cli_usage("--shard is \"%s\", expected I/N such as 3/8", text);
+	return 0;
+}
+
 static int report(const oq_job *job, const oq_job_summary *summary, oq_status status, const oq_error *err, const oq_common *common)
 {
 	bool written = status == OQ_OK || status == OQ_E_SOME_ROWS;
 	if (written && common->json)
 		for (int i = 0; i < job->package_count; i++)
-			printf("{\"output\": \"%s\", \"rows\": %lld, \"failed\": %lld, \"seconds\": %.3f}\n", job->outputs[i], (long long)summary->rows,
-				(long long)summary->failed, summary->seconds);
+			printf("{\"output\": \"%s\", \"rows\": %lld, \"failed\": %lld, \"resumed\": %lld, \"lanes\": %d, \"seconds\": %.3f}\n", job->outputs[i],
+				(long long)summary->rows, (long long)summary->failed, (long long)summary->resumed, summary->lanes, summary->seconds);
 	else if (written && !common->quiet)
 		for (int i = 0; i < job->package_count; i++)
 			printf("wrote %s: %lld rows, %lld failed, %.2f s\n", job->outputs[i], (long long)summary->rows, (long long)summary->failed, summary->seconds);
@@ -91,7 +106,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	static const char *const resamplings[] = {"reference", "exact", NULL};
 	oq_common common = {0};
 	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
-	const char *output = NULL, *arguments[MOST + 1], *outputs[MOST];
+	const char *output = NULL, *shard = NULL, *arguments[MOST + 1], *outputs[MOST];
 	int64_t threads = 0;
 	int resampling = 0, precision = 0, convolution = 0, count;
 	const oq_option options[] = {
@@ -100,6 +115,9 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 		OQ_MANIFEST_OPTIONS(j),
 		OQ_SCAN_OPTIONS(j),
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
+		{.name = "--resume", .kind = OQ_OPTION_FLAG, .target = &j.job.resume, .help = "continue an unfinished run; begin where there is none"},
+		{.name = "--shard", .kind = OQ_OPTION_TEXT, .target = &shard, .value_name = "I/N", .help = "only this part of the rows; see merge"},
+		{.name = "--max-memory", .kind = OQ_OPTION_SIZE, .target = &j.job.max_memory, .value_name = "SIZE", .help = "such as 4G; fewer rows side by side when short"},
 		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
 		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &convolution, .value_name = "auto|direct|winograd", .choices = oq_cli_convolutions, .help = "how float32 convolutions are computed (auto)"},
@@ -109,7 +127,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	int code = oq_options_parse(command, options, &common, argc, argv, arguments, MOST + 1, &count);
 	if (code)
 		return code < 0 ? oq_cli_flush() : code;
-	if ((code = oq_cli_job_finish(&j)))
+	if ((code = oq_cli_job_finish(&j)) || (code = parse_shard(shard, &j.job)))
 		return code;
 	j.job.package_count = count - (j.job.patches == NULL);
 	if (j.job.package_count < 1 || !output)
@@ -120,7 +138,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	outputs[0] = output;
 	if (j.job.package_count > 1 && (code = make_outputs(arguments, j.job.package_count, output, outputs)))
 		return code;
-	progress p = {.start = now_seconds()};
+	progress p = {.start = now_seconds(), .taken_over = -1};
 	j.job.threads = (int)threads;
 	j.job.resampling = (oq_resampling)resampling;
 	j.job.precision = (oq_precision)precision;
@@ -155,7 +173,8 @@ const oq_command oq_command_embed = {"embed", "PACKAGE [PACKAGE...] (MANIFEST.cs
 	"Writes OUT.npy (float32 [rows, size]; rows that failed are NaN), OUT.csv (your columns, status, warnings) and OUT.json\n"
 	"(provenance). A scan is decoded once for all its seeds and packages. Exit code 3: some rows failed, 4: all did.",
 	"  oncoquant embed ct-fm.oq scans.csv -o embeddings.npy\n  oncoquant embed ct-fm.oq merlin.oq scans.csv -o out/\n"
-	"  oncoquant embed ct-fm.oq --patches patches.npy -o embeddings.npy\n", run_embed};
+	"  oncoquant embed ct-fm.oq --patches patches.npy -o embeddings.npy\n"
+	"  oncoquant embed ct-fm.oq scans.csv -o part3.npy --shard 3/8 --resume\n", run_embed};
 const oq_command oq_command_patches = {"patches", "PACKAGE MANIFEST.csv -o patches.npy", "extract the patches a model would see",
 	"Writes the patches of every row, [N,1,D,H,W] float32 as the model sees them, with the same companions as embed.",
 	"  oncoquant patches ct-fm.oq scans.csv -o patches.npy\n", run_patches};

@@ -8,8 +8,10 @@
 
 volatile int oq_cli_signal;
 
-static const oq_command *const commands[] = {&oq_command_models, &oq_command_convert, &oq_command_inspect, &oq_command_patches, &oq_command_embed,
-	&oq_command_quantize, &oq_command_compare, &oq_command_certify, &oq_command_similarity, &oq_command_robustness, &oq_command_evaluate, &oq_command_bench};
+static const oq_command *const commands[] = {
+	&oq_command_models, &oq_command_convert, &oq_command_inspect, &oq_command_patches, &oq_command_embed, &oq_command_merge,
+	&oq_command_quantize, &oq_command_compare, &oq_command_certify, &oq_command_similarity, &oq_command_robustness,
+	&oq_command_evaluate, &oq_command_bench};
 
 static void on_signal(int number)
 {
@@ -44,7 +46,7 @@ int main(int argc, char **argv)
 {
 	/* Numbers read and print the same everywhere; only messages of the system follow the user's language. */
 	setlocale(LC_MESSAGES, "");
-	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	const char *name = argc > 1 ? argv[1] : "";

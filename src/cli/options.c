@@ -66,6 +66,22 @@ static int refuse_unknown(const oq_command *command, const oq_option *options, c
 	return oq_cli_usage("%s: unknown option %s; see oncoquant %s --help", command->name, name, command->name);
 }
 
+/* "512M", "1.5G": powers of 1024. */
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+	static const char suffixes[] = "KMGT";
+	char *end;
+	double number = strtod(text, &end);
+	const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+	double scale = 1;
+	for (const char *s = suffixes; suffix && s <= suffix; s++)
+		scale *= 1024;
+	if (end == text || (*end && (!suffix || end[1])) || !(number > 0 && number * scale <= 0x1p60))
+		return false;
+	*bytes = (uint64_t)(number * scale);
+	return true;
+}
+
 static int set_value(const oq_option *o, const char *value)
 {
 	char *end;
@@ -87,6 +103,8 @@ static int set_value(const oq_option *o, const char *value)
 		*(double *)o->target = number;
 		return 0;
 	}
+	case OQ_OPTION_SIZE:
+		return parse_size(value, o->target) ? 0 : oq_cli_usage("%s is \"%s\", expected a size such as 900M or 1.5G", o->name, value);
 	case OQ_OPTION_CHOICE:
 		for (int i = 0; o->choices[i]; i++)
 			if (!strcmp(o->choices[i], value)) {

@@ -1,0 +1,18 @@
+/* Memory of a cohort run, predicted before it begins: weights once, and per lane activations, a patch, a scan. Refuses (E_MEMORY, with the
+ * number needed) what cannot fit with one lane; otherwise takes as many lanes as fit. */
+#ifndef OQ_API_BUDGET_H
+#define OQ_API_BUDGET_H
+
+#include "job.h"
+
+typedef struct oq_budget {
+	uint64_t fixed, per_lane; /* bytes */
+} oq_budget;
+
+/* Before anything is read: the files of weights must fit. */
+oq_status oq_budget_packages(const oq_job *job, oq_error *err);
+void oq_budget_of(const oq_rows *rows, oq_model *const *models, int count, size_t lane_floats, oq_budget *out);
+/* *lanes: wanted, then granted. */
+oq_status oq_budget_lanes(const oq_budget *budget, const oq_job *job, int *lanes, oq_error *err);
+
+#endif
