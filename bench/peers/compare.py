@@ -309,6 +309,7 @@ def arguments():
     parser.add_argument("--batches", type=numbers, default=[1, 8], help="comma-separated, at most 8 (1,8)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1, help="of a turn (1)")
+    parser.add_argument("--prepare-only", action="store_true", help="convert and quantise what the contestants need, measure nothing; a later run finds it ready")
     parser.add_argument("--without", action="append", default=[], choices=PEERS, help="leave this peer out")
     return parser.parse_args()
 
@@ -325,6 +326,8 @@ def main():
     report = {"machine": machine.facts(options.oncoquant, PACKAGES), "rounds": options.rounds, "seconds": options.seconds, "busy": machine.busy(), "rows": []}
     for model in options.models.split(","):
         packages, folder = prepare(options, model)
+        if options.prepare_only:
+            continue
         batches = options.batches if images_per_patch(packages["f32"]) == 1 else [1]
         for precision, threads, batch in itertools.product(options.precisions, options.threads, batches):
             row = {"model": model, **contest(options, packages, folder, threads, batch, precision)}
