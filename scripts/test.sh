@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Sets up, builds with warnings as errors and runs the whole test suite: normally, under the address and undefined-behaviour
 # sanitizers (all but the slow tests and the slowest networks), and with the processor's instruction sets capped (the tests against golden numbers).
-# Usage: scripts/test.sh [-D... for CMake]      Ends with "N passed, N failed, N skipped"; exit code 0 only if none failed.
+# Usage: scripts/test.sh [--long] [-D... for CMake]      --long: also the tests with the label `long` (hours). Ends with "N passed, N failed, N skipped"; exit code 0 only if none failed.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+without_long=(--label-exclude long) or_long='|long'
+if [ "${1:-}" = --long ]; then
+	without_long=() or_long=''
+	shift
+fi
 cmake_arguments=("$@")
 reports=$OQ_ROOT/out/test
 rows=()
@@ -51,15 +56,15 @@ run_check "Style" "$OQ_ROOT/scripts/check_style.sh"
 "$OQ_ROOT/scripts/build.sh" -DOQ_WERROR=ON "${cmake_arguments[@]}"
 "$OQ_ROOT/scripts/fetch_astra.sh" || say "NOTICE: the real network could not be fetched; its tests are skipped"
 
-run_tests "whole suite" "$OQ_ROOT/build"
+run_tests "whole suite" "$OQ_ROOT/build" "${without_long[@]}"
 
 OQ_BUILD=$OQ_ROOT/build-asan "$OQ_ROOT/scripts/build.sh" -DOQ_WERROR=ON -DOQ_SANITIZE=address,undefined "${cmake_arguments[@]}"
 # Without the largest networks, and without VISTA3D, Merlin and PASTA, whose ops CT-FM, astra and FMCIB run as well.
-run_tests "sanitizers" "$OQ_ROOT/build-asan" --label-exclude 'slow|package|network|large' --exclude-regex 'parity_(vista3d|merlin|pasta)'
+run_tests "sanitizers" "$OQ_ROOT/build-asan" --label-exclude "slow|package|network|large$or_long" --exclude-regex 'parity_(vista3d|merlin|pasta)'
 
 # Capping only lowers: on a processor without AVX-512 the second run repeats the first.
 for isa in AVX2 AVX512_CORE; do
-	ONEDNN_MAX_CPU_ISA=$isa run_tests "capped at $isa" "$OQ_ROOT/build" --label-regex golden
+	ONEDNN_MAX_CPU_ISA=$isa run_tests "capped at $isa" "$OQ_ROOT/build" --label-regex golden "${without_long[@]}"
 done
 
 say "Summary ($((SECONDS - started)) s)"
