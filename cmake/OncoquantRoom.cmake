@@ -2,12 +2,36 @@
 # A room is an OBJECT library with an include folder of its own; it sees only the rooms that it KNOWS, so a forbidden
 # include does not compile.
 set(OQ_ROOMS "" CACHE INTERNAL "")
+
+# Hardening: what the compiler and linker at hand know of it (tests/cli/hardening.sh reads it back from the built files). Sanitizers bring their
+# own checks of library calls, and _FORTIFY_SOURCE needs optimisation.
+include(CheckCCompilerFlag)
+include(CheckLinkerFlag)
+include(CheckPIESupported)
+check_pie_supported(LANGUAGES C)
+check_c_compiler_flag(-fstack-clash-protection OQ_HAVE_STACK_CLASH)
+check_c_compiler_flag(-fcf-protection=full OQ_HAVE_CET)
+check_linker_flag(C "-Wl,-z,relro,-z,now,-z,noexecstack" OQ_HAVE_RELRO)
+set(OQ_HARDENING -fstack-protector-strong)
+if(OQ_HAVE_STACK_CLASH)
+	list(APPEND OQ_HARDENING -fstack-clash-protection)
+endif()
+if(OQ_HAVE_CET)
+	list(APPEND OQ_HARDENING -fcf-protection=full)
+endif()
+if(NOT OQ_SANITIZE)
+	list(APPEND OQ_HARDENING $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+endif()
+if(OQ_HAVE_RELRO)
+	add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
+
 function(oq_compile_options target)
 	target_compile_features(${target} PRIVATE c_std_11)
 	set_target_properties(${target} PROPERTIES C_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
 	target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
 		-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -fno-math-errno
-		-ffp-contract=off -fstack-protector-strong)
+		-ffp-contract=off ${OQ_HARDENING})
 	if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
 		# gcc cannot see that oq_fail never returns OQ_OK and so believes that values are used that a failure left unset.
 		target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)

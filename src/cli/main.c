@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 volatile int oq_cli_signal;
 
@@ -44,6 +45,9 @@ static int print_version(bool json)
 
 int main(int argc, char **argv)
 {
+	/* A core dump would hold voxels and paths. */
+	const struct rlimit no_core = {0, 0};
+	setrlimit(RLIMIT_CORE, &no_core);
 	/* Numbers read and print the same everywhere; only messages of the system follow the user's language. */
 	setlocale(LC_MESSAGES, "");
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
