@@ -4,15 +4,15 @@
 
 #include "observe.h"
 #include "ranges.h"
+#include "rounding.h"
 
 typedef struct oq_plan_layer {
 	oq_nn_layer info;
 	int index;          /* in the model */
 	int value;          /* its input among the observed */
 	bool kept;          /* stays in float */
-	int8_t *codes;
-	float *scale, *bias;
-	double error;       /* of its products by rounding weights */
+	oq_rounded codes;   /* in 8 bits */
+	oq_rounded narrow;  /* in bfloat16, for layers that may be kept; or empty */
 	const float *divide, *multiply; /* of its output's and of its input's channels (equalise.c), or NULL */
 	double gain;        /* squared error of the embedding that keeping it would take away; NaN: not measured */
 } oq_plan_layer;
@@ -20,7 +20,7 @@ typedef struct oq_plan_layer {
 /* Whether the package holds other weights than the source: codes, or floats with factors or in 16 bits. */
 static inline bool oq_plan_changes(const oq_plan_layer *layer)
 {
-	return !layer->kept || layer->divide || layer->multiply;
+	return !layer->kept || layer->narrow.narrow || layer->divide || layer->multiply;
 }
 
 /* One plan of the search: how much slower than with every layer in 8 bits, and how far from float. */

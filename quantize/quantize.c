@@ -4,7 +4,6 @@
 #include "core/mem.h"
 #include "folder.h"
 #include "plan.h"
-#include "rounding.h"
 
 #include <math.h>
 #include <omp.h>
@@ -92,25 +91,23 @@ static oq_status choose_range(oq_plan *plan, int value, oq_error *err)
 	return status;
 }
 
+/* Which results a layer needs: codes for int8; bfloat16 where it may be kept, or for a package of bfloat16. */
 static oq_status round_layer(oq_plan *plan, oq_plan_layer *layer, oq_error *err)
 {
-	float *weights = NULL;
-	size_t out = (size_t)layer->info.out, count = out * (size_t)(layer->info.in * layer->info.taps);
+	const oq_quantize_request *request = plan->request;
+	float *weights = NULL, *bias = NULL;
 	double *share = oq_alloc((size_t)layer->info.taps * sizeof *share), *lost = oq_alloc((size_t)layer->info.in * sizeof *lost);
-	layer->codes = oq_alloc(count);
-	layer->scale = oq_alloc(out * sizeof *layer->scale);
-	oq_status status = share && lost && layer->codes && layer->scale ? oq_plan_read_layer(plan, layer, &weights, &layer->bias, err)
-		: oq_fail_memory(err, layer->info.node, count);
+	oq_status status = share && lost ? oq_plan_read_layer(plan, layer, &weights, &bias, err) : oq_fail_memory(err, layer->info.node, 0);
 	if (status == OQ_OK) {
+		bool int8 = request->precision == OQ_PRECISION_INT8;
 		oq_nn_model_layer_taps(plan->model, layer->index, share);
 		oq_range_lost(&plan->values[layer->value], &plan->ranges[layer->value], lost);
-		oq_rounding r = {.in = layer->info.in, .out = layer->info.out, .taps = layer->info.taps, .weights = weights, .share = share,
-			.input = &plan->values[layer->value], .lost = lost, .bits = plan->request->weight_bits, .plain = plan->request->plain_rounding, .codes = layer->codes,
-			.scale = layer->scale, .bias = layer->bias};
-		status = oq_round_weights(&r, err);
-		layer->error = r.error;
+		const oq_rounding r = {.in = layer->info.in, .out = layer->info.out, .taps = layer->info.taps, .weights = weights, .bias = bias, .share = share,
+			.input = &plan->values[layer->value], .lost = lost, .bits = request->weight_bits, .plain = request->plain_rounding};
+		status = oq_round_weights(&r, int8 ? &layer->codes : NULL, int8 && request->speed_share <= 0 ? NULL : &layer->narrow, err);
 	}
 	oq_free(weights);
+	oq_free(bias);
 	oq_free(share);
 	oq_free(lost);
 	return status;
@@ -158,7 +155,8 @@ static oq_status round_layers(oq_plan *plan, int threads, oq_error *err)
 	return status;
 }
 
-static oq_status make_int8(oq_plan *plan, const char *const *names, oq_error *err)
+/* Rounding with the calibration inputs in view. */
+static oq_status calibrate(oq_plan *plan, const char *const *names, oq_error *err)
 {
 	int threads = plan->request->threads > 1 ? plan->request->threads : 1;
 	plan->values = oq_calloc((size_t)plan->value_count, sizeof *plan->values);
@@ -170,7 +168,7 @@ static oq_status make_int8(oq_plan *plan, const char *const *names, oq_error *er
 	OQ_TRY(oq_plan_equalise(plan, err));
 	OQ_TRY(choose_ranges(plan, threads, err));
 	OQ_TRY(round_layers(plan, threads, err));
-	return oq_plan_search(plan, err);
+	return plan->request->precision == OQ_PRECISION_INT8 ? oq_plan_search(plan, err) : OQ_OK;
 }
 
 static oq_status make_plan(oq_plan *plan, oq_error *err)
@@ -184,8 +182,8 @@ static oq_status make_plan(oq_plan *plan, oq_error *err)
 	const char **names = oq_calloc(layers + 1, sizeof *names);
 	plan->layers = oq_calloc(layers, sizeof *plan->layers);
 	oq_status status = names && plan->layers ? list_layers(plan, names, err) : oq_fail_memory(err, request->package, layers);
-	if (status == OQ_OK && request->precision == OQ_PRECISION_INT8)
-		status = make_int8(plan, names, err);
+	if (status == OQ_OK && request->calibration.count)
+		status = calibrate(plan, names, err);
 	oq_free((void *)names);
 	return status == OQ_OK ? oq_plan_store(plan, err) : status;
 }
@@ -193,20 +191,20 @@ static oq_status make_plan(oq_plan *plan, oq_error *err)
 static bool describe_layer(const oq_plan *plan, const oq_plan_layer *layer, oq_json *layers)
 {
 	oq_json *json = oq_json_add_object(layers, layer->info.node);
-	bool good = oq_json_add_string(json, "precision", layer->kept ? "float" : "int8") && oq_json_add_string(json, "input", layer->info.input)
-		&& oq_json_add_string(json, "observer", plan->ranges[layer->value].observer)
-		&& oq_json_add_number(json, "input_error", plan->ranges[layer->value].error) && oq_json_add_number(json, "weight_error", layer->error)
-		&& oq_json_add_number(json, "gflop", layer->info.gflop);
+	bool narrow = layer->kept || !layer->codes.codes;
+	bool good = oq_json_add_string(json, "precision", narrow ? "bf16" : "int8") && oq_json_add_string(json, "input", layer->info.input)
+		&& oq_json_add_number(json, "weight_error", narrow ? layer->narrow.error : layer->codes.error) && oq_json_add_number(json, "gflop", layer->info.gflop);
+	if (good && layer->codes.codes)
+		good = oq_json_add_string(json, "observer", plan->ranges[layer->value].observer)
+			&& oq_json_add_number(json, "input_error", plan->ranges[layer->value].error);
 	return good && (isnan(layer->gain) || oq_json_add_number(json, "gain", layer->gain));
 }
 
-bool oq_plan_describe(const oq_plan *plan, oq_json *out)
+/* What only 8 bits have: ranges, and errors measured through the network. */
+static bool describe_int8(const oq_plan *plan, oq_json *out)
 {
-	bool good = oq_json_add_int(out, "weight_bits", plan->request->weight_bits) && oq_json_add_string(out, "rounding", plan->request->plain_rounding ? "nearest" : "gptq")
-		&& oq_json_add_bool(out, "equalised", plan->request->equalise)
-		&& oq_json_add_number(out, "rms_error", sqrt(plan->error)) && oq_json_add_number(out, "rms_error_all_int8", sqrt(plan->error_fast));
-	if (good && plan->request->described)
-		good = oq_json_add(out, "calibration", oq_json_copy(plan->request->described));
+	bool good = oq_json_add_int(out, "weight_bits", plan->request->weight_bits) && oq_json_add_number(out, "rms_error", sqrt(plan->error))
+		&& oq_json_add_number(out, "rms_error_all_int8", sqrt(plan->error_fast));
 	oq_json *trades = good && plan->trade_count ? oq_json_add_array(out, "trades") : NULL;
 	for (int i = 0; i < plan->trade_count && good; i++) {
 		oq_json *trade = oq_json_add_object(trades, NULL);
@@ -218,18 +216,27 @@ bool oq_plan_describe(const oq_plan *plan, oq_json *out)
 		oq_json *pair = oq_json_add_array(values, plan->values[i].value);
 		good = oq_json_add_number(pair, NULL, (double)plan->ranges[i].scale) && oq_json_add_int(pair, NULL, plan->ranges[i].zero);
 	}
-	oq_json *layers = good && values ? oq_json_add_object(out, "layers") : NULL;
+	return good && values;
+}
+
+bool oq_plan_describe(const oq_plan *plan, oq_json *out)
+{
+	bool good = oq_json_add_string(out, "rounding", plan->request->plain_rounding ? "nearest" : "gptq") && oq_json_add_bool(out, "equalised", plan->request->equalise);
+	if (good && plan->request->precision == OQ_PRECISION_INT8)
+		good = describe_int8(plan, out);
+	if (good && plan->request->described)
+		good = oq_json_add(out, "calibration", oq_json_copy(plan->request->described));
+	oq_json *layers = good ? oq_json_add_object(out, "layers") : NULL;
 	for (int i = 0; i < plan->layer_count && layers && good; i++)
 		good = describe_layer(plan, &plan->layers[i], layers);
-	return good && values && layers;
+	return good && layers;
 }
 
 static void close_plan(oq_plan *plan)
 {
 	for (int i = 0; plan->layers && i < plan->layer_count; i++) {
-		oq_free(plan->layers[i].codes);
-		oq_free(plan->layers[i].scale);
-		oq_free(plan->layers[i].bias);
+		oq_rounded_free(&plan->layers[i].codes);
+		oq_rounded_free(&plan->layers[i].narrow);
 	}
 	oq_free(plan->layers);
 	oq_observed_free(plan->values, plan->value_count);
@@ -250,7 +257,7 @@ oq_status oq_quantize_package(const oq_quantize_request *request, oq_json **repo
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "%s: expected bf16, f16 or int8 with calibration inputs, 7 or 8 bits, and a share of speed of 0 to 1",
 			request->package);
 	oq_status status = make_plan(&plan, err);
-	if (status == OQ_OK && report && int8) {
+	if (status == OQ_OK && report && request->calibration.count) {
 		*report = oq_json_object();
 		status = *report && oq_plan_describe(&plan, *report) ? OQ_OK : oq_fail_memory(err, request->package, 0);
 	}

@@ -1,10 +1,11 @@
 /* Rounding column by column, where what one weight's rounding changes in the products is taken up by the weights still to be
  * rounded (the method of Frantar et al., GPTQ, arXiv:2210.17323, itself after Hassibi and Stork's optimal brain surgeon). The
  * quadratic form is the covariance of the layer's input channels, the same for every tap; means are left to the bias.
- * With H = L L' and M the inverse of L, channels are rounded from the last to the first: e = (w - code*scale) / M[i][i], and
+ * With H = L L' and M the inverse of L, channels are rounded from the last to the first: e = (w - rounded) / M[i][i], and
  * w[j] -= e * M[i][j] for j < i; the sum of e^2 is the energy lost. */
 #include "rounding.h"
 
+#include "core/dtype.h"
 #include "core/mem.h"
 
 #include <math.h>
@@ -174,22 +175,30 @@ static float choose_scale(const float *w, int64_t count, int most)
 	return best;
 }
 
-static int8_t nearest(float w, float scale, int most)
+/* The values that a weight may be rounded to: multiples of a scale, or bfloat16. */
+typedef struct grid {
+	float scale;
+	int most; /* largest multiple; 0: bfloat16 */
+} grid;
+
+static float nearest(const grid *g, float w)
 {
-	long code = lrintf(w / scale);
-	return (int8_t)(code > most ? most : code < -most ? -most : code);
+	if (!g->most)
+		return oq_bf16_to_f32(oq_f32_to_bf16(w));
+	long code = lrintf(w / g->scale);
+	return g->scale * (float)(code > g->most ? g->most : code < -g->most ? -g->most : code);
 }
 
-/* One output channel of one tap. row [n] in the order of the form, used up. */
-static double round_row(const form *f, float scale, int most, float *row, int8_t *codes)
+/* One output channel of one tap. row [n] in the order of the form becomes what its weights are rounded to. */
+static double round_row(const form *f, const grid *g, float *row)
 {
 	double lost = 0;
 	for (int64_t i = f->n - 1; i >= 0; i--) {
 		const float *m = f->inverse + i * f->n;
-		codes[i] = nearest(row[i], scale, most);
-		float e = (row[i] - scale * (float)codes[i]) / m[i];
+		float rounded = nearest(g, row[i]), e = (row[i] - rounded) / m[i];
 		lost += (double)e * (double)e;
 		subtract_multiple_f32(i, e, m, row);
+		row[i] = rounded;
 	}
 	return lost;
 }
@@ -213,69 +222,109 @@ static void spread_of(const oq_observed *x, double *spread)
 		}
 }
 
-/* Room for one row of a group, and what adds up over the groups. */
+/* Room for one row of a group. */
 typedef struct rounding_room {
 	float *row;      /* [in] */
-	int8_t *codes;   /* [in] */
 	double *spread;  /* [in] */
-	double *shift;   /* [out]: what the bias must take */
-	double lost, size; /* energies */
 } rounding_room;
 
-/* One tap of one output channel, the channels of one group. */
-static void round_group(oq_rounding *r, const form *f, int64_t o, int64_t t, rounding_room *room)
+/* Rounds room->row, the weights of one tap of one output channel for the channels of one group; returns the energy lost. */
+static double round_channels(const oq_rounding *r, const form *f, const grid *g, const rounding_room *room)
 {
-	const int most = r->bits == 7 ? 63 : 127;
-	const float *w = r->weights + o * r->in * r->taps;
-	int8_t *out = r->codes + o * r->in * r->taps;
-	float scale = r->scale[o];
-	for (int64_t i = 0; i < f->n; i++)
-		room->row[i] = w[f->order[i] * r->taps + t];
-	room->size += row_energy(f, room->spread, room->row);
+	double lost = 0;
 	if (!r->plain)
-		room->lost += round_row(f, scale, most, room->row, room->codes);
+		return round_row(f, g, room->row);
 	for (int64_t i = 0; i < f->n; i++) {
-		int64_t c = f->order[i];
-		double weight = (double)w[c * r->taps + t], mean = r->input->mean[c], kept = mean - r->lost[c];
-		if (r->plain) {
-			room->codes[i] = nearest((float)weight, scale, most);
-			double e = weight - (double)scale * (double)room->codes[i];
-			room->lost += e * e * room->spread[c];
-		}
-		out[c * r->taps + t] = room->codes[i];
-		room->shift[o] += r->share[t] * (mean * weight - kept * (double)scale * (double)room->codes[i]);
+		float rounded = nearest(g, room->row[i]);
+		double e = (double)(room->row[i] - rounded);
+		lost += e * e * room->spread[f->order[i]];
+		room->row[i] = rounded;
+	}
+	return lost;
+}
+
+/* The codes or the bfloat16 of one tap of one output channel, the channels of one group. */
+static void round_group(const oq_rounding *r, oq_rounded *to, const form *f, int64_t o, int64_t t, const rounding_room *room)
+{
+	const int64_t first = o * r->in * r->taps + t;
+	const grid g = {.scale = to->codes ? to->scale[o] : 0, .most = to->codes ? r->bits == 7 ? 63 : 127 : 0};
+	for (int64_t i = 0; i < f->n; i++)
+		room->row[i] = r->weights[first + f->order[i] * r->taps];
+	to->size += row_energy(f, room->spread, room->row);
+	to->lost += round_channels(r, f, &g, room);
+	for (int64_t i = 0; i < f->n; i++) {
+		int64_t c = f->order[i], at = first + c * r->taps;
+		double mean = r->input->mean[c], kept = to->codes ? mean - r->lost[c] : mean;
+		if (to->codes)
+			to->codes[at] = (int8_t)lrintf(room->row[i] / g.scale);
+		else
+			to->narrow[at] = oq_f32_to_bf16(room->row[i]);
+		to->shift[o] += r->share[t] * (mean * (double)r->weights[at] - kept * (double)room->row[i]);
 	}
 }
 
-static oq_status round_groups(oq_rounding *r, rounding_room *room, oq_error *err)
+static oq_status round_groups(const oq_rounding *r, oq_rounded *const *to, const rounding_room *room, oq_error *err)
 {
 	spread_of(r->input, room->spread);
-	for (int64_t o = 0; o < r->out; o++)
-		r->scale[o] = choose_scale(r->weights + o * r->in * r->taps, r->in * r->taps, r->bits == 7 ? 63 : 127);
 	for (int64_t first = 0; first < r->in; first += GROUP) {
 		form f = {0};
 		oq_status status = make_form(r->input, first, &f, err);
-		for (int64_t o = 0; o < r->out && status == OQ_OK; o++)
-			for (int64_t t = 0; t < r->taps; t++)
-				round_group(r, &f, o, t, room);
+		for (int k = 0; to[k] && status == OQ_OK; k++)
+			for (int64_t o = 0; o < r->out; o++)
+				for (int64_t t = 0; t < r->taps; t++)
+					round_group(r, to[k], &f, o, t, room);
 		free_form(&f);
 		OQ_TRY(status);
 	}
-	for (int64_t o = 0; o < r->out; o++)
-		r->bias[o] = (float)((double)r->bias[o] + room->shift[o]);
-	r->error = room->size > 0 ? sqrt(room->lost / room->size) : 0;
 	return OQ_OK;
 }
 
-oq_status oq_round_weights(oq_rounding *r, oq_error *err)
+static oq_status open_result(const oq_rounding *r, bool codes, oq_rounded *to, oq_error *err)
 {
-	rounding_room room = {.row = oq_alloc((size_t)r->in * sizeof *room.row), .codes = oq_alloc((size_t)r->in),
-		.spread = oq_alloc((size_t)r->in * sizeof *room.spread), .shift = oq_calloc((size_t)r->out, sizeof *room.shift)};
-	bool good = room.row && room.codes && room.spread && room.shift;
-	oq_status status = good ? round_groups(r, &room, err) : oq_fail_memory(err, r->input->value, (size_t)r->in * sizeof *room.spread);
+	size_t out = (size_t)r->out, count = out * (size_t)(r->in * r->taps);
+	to->shift = oq_calloc(out, sizeof *to->shift);
+	to->bias = oq_alloc(out * sizeof *to->bias);
+	bool good = to->shift && to->bias;
+	if (good && codes)
+		good = (to->codes = oq_alloc(count)) && (to->scale = oq_alloc(out * sizeof *to->scale));
+	else if (good)
+		good = (to->narrow = oq_alloc(count * sizeof *to->narrow)) != NULL;
+	if (!good)
+		return oq_fail_memory(err, r->input->value, count);
+	for (int64_t o = 0; o < r->out && codes; o++)
+		to->scale[o] = choose_scale(r->weights + o * r->in * r->taps, r->in * r->taps, r->bits == 7 ? 63 : 127);
+	return OQ_OK;
+}
+
+static void finish_result(const oq_rounding *r, oq_rounded *to)
+{
+	for (int64_t o = 0; o < r->out; o++)
+		to->bias[o] = (float)((double)r->bias[o] + to->shift[o]);
+	to->error = to->size > 0 ? sqrt(to->lost / to->size) : 0;
+}
+
+oq_status oq_round_weights(const oq_rounding *r, oq_rounded *codes, oq_rounded *narrow, oq_error *err)
+{
+	const rounding_room room = {.row = oq_alloc((size_t)r->in * sizeof *room.row), .spread = oq_alloc((size_t)r->in * sizeof *room.spread)};
+	oq_rounded *const wanted[] = {codes ? codes : narrow, codes ? narrow : NULL, NULL};
+	oq_status status = room.row && room.spread ? OQ_OK : oq_fail_memory(err, r->input->value, (size_t)r->in * sizeof *room.spread);
+	for (int i = 0; wanted[i] && status == OQ_OK; i++)
+		status = open_result(r, wanted[i] == codes, wanted[i], err);
+	if (status == OQ_OK)
+		status = round_groups(r, wanted, &room, err);
+	for (int i = 0; wanted[i] && status == OQ_OK; i++)
+		finish_result(r, wanted[i]);
 	oq_free(room.row);
-	oq_free(room.codes);
 	oq_free(room.spread);
-	oq_free(room.shift);
 	return status;
+}
+
+void oq_rounded_free(oq_rounded *rounded)
+{
+	oq_free(rounded->codes);
+	oq_free(rounded->narrow);
+	oq_free(rounded->scale);
+	oq_free(rounded->bias);
+	oq_free(rounded->shift);
+	*rounded = (oq_rounded){0};
 }

@@ -3,6 +3,7 @@
  * the allowed share of speed is used up. Costs are counted, not timed, so that the same input gives the same package. */
 #include "plan.h"
 
+#include "core/dtype.h"
 #include "core/mem.h"
 
 #include <math.h>
@@ -23,7 +24,7 @@ typedef struct search {
 	float *trial;     /* [inputs][out] */
 	oq_nn_range *ranges;
 	oq_nn_codes *codes;
-	float **owned;    /* weights and biases of float layers in a trial */
+	float **owned;    /* weights of float layers in a trial */
 	int owned_count;
 } search;
 
@@ -76,15 +77,17 @@ static double error_of(const search *s)
 	return sum / (double)s->inputs;
 }
 
-/* A layer left in float between layers with factors needs its weights with them. */
+/* A layer left in float, as the package will hold it: rounded to bfloat16. */
 static oq_status float_layer(search *s, const oq_plan_layer *layer, oq_nn_codes *out, oq_error *err)
 {
-	float *weights = NULL, *bias = NULL;
-	oq_status status = oq_plan_read_layer(s->plan, layer, &weights, &bias, err);
-	*out = (oq_nn_codes){.node = layer->info.node, .weights = weights, .bias = bias};
-	s->owned[s->owned_count++] = weights;
-	s->owned[s->owned_count++] = bias;
-	return status;
+	size_t count = (size_t)(layer->info.out * layer->info.in * layer->info.taps);
+	float *weights = s->owned[s->owned_count++] = oq_alloc(count * sizeof *weights);
+	if (!weights)
+		return oq_fail_memory(err, layer->info.node, count * sizeof *weights);
+	for (size_t i = 0; i < count; i++)
+		weights[i] = oq_bf16_to_f32(layer->narrow.narrow[i]);
+	*out = (oq_nn_codes){.node = layer->info.node, .weights = weights, .bias = layer->narrow.bias};
+	return OQ_OK;
 }
 
 static void free_float_layers(search *s)
@@ -104,8 +107,9 @@ static oq_status try_plan(search *s, int without, double *error, oq_error *err)
 	for (int i = 0; i < plan->layer_count && status == OQ_OK; i++) {
 		const oq_plan_layer *layer = &plan->layers[i];
 		if (!layer->kept && i != without)
-			s->codes[q.layer_count++] = (oq_nn_codes){.node = layer->info.node, .codes = layer->codes, .scale = layer->scale, .bias = layer->bias};
-		else if (layer->divide || layer->multiply)
+			s->codes[q.layer_count++] = (oq_nn_codes){.node = layer->info.node, .codes = layer->codes.codes, .scale = layer->codes.scale,
+				.bias = layer->codes.bias};
+		else
 			status = float_layer(s, layer, &s->codes[q.layer_count++], err);
 	}
 	const oq_nn_options options = {.precision = OQ_PRECISION_INT8, .quantization = &q};
@@ -132,7 +136,7 @@ static oq_status open_search(search *s, oq_error *err)
 	s->trial = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
 	s->ranges = oq_calloc((size_t)plan->value_count, sizeof *s->ranges);
 	s->codes = oq_calloc((size_t)plan->layer_count, sizeof *s->codes);
-	s->owned = oq_calloc(2 * (size_t)plan->layer_count, sizeof *s->owned);
+	s->owned = oq_calloc((size_t)plan->layer_count, sizeof *s->owned);
 	if (!s->data || !s->reference || !s->trial || !s->ranges || !s->codes || !s->owned)
 		return oq_fail_memory(err, plan->request->package, (size_t)s->inputs * s->in * sizeof(float));
 	for (int i = 0; i < plan->value_count; i++)

@@ -31,14 +31,29 @@ static oq_dtype narrow_type(const oq_plan *plan)
 	return plan->request->precision == OQ_PRECISION_INT8 ? OQ_I8 : plan->request->precision == OQ_PRECISION_F16 ? OQ_F16 : OQ_BF16;
 }
 
-/* Type that a tensor is stored in: matrices are narrowed, vectors (biases, statistics) are not. */
+#define STEM_WEIGHTS (1 << 18) /* what stays wide may not make the package large */
+
+/* Weights of a product that no precision narrows: few, and every value of the network hangs on them. On a trained network a bfloat16
+ * stem costs more fidelity than all other layers together. */
+static bool is_stem(const oq_plan *plan, const oq_tensor_info *info)
+{
+	for (int i = 0; i < oq_nn_model_layers(plan->model); i++) {
+		oq_nn_layer layer;
+		oq_nn_model_layer(plan->model, i, &layer);
+		if (!strcmp(layer.weight, info->name))
+			return !layer.quantizable && info->count <= STEM_WEIGHTS;
+	}
+	return false;
+}
+
+/* Type that a tensor is stored in: matrices are narrowed, vectors (biases, statistics) and stems are not. */
 static oq_dtype stored_type(const oq_plan *plan, const oq_tensor_info *info)
 {
 	oq_dtype narrow = narrow_type(plan);
 	const oq_plan_layer *layer = layer_of(plan, info->name);
 	if (layer)
-		return layer->kept ? OQ_F32 : narrow;
-	bool narrows = narrow != OQ_I8 && info->rank > 1 && (info->dtype == OQ_F32 || info->dtype == OQ_BF16 || info->dtype == OQ_F16);
+		return layer->kept ? OQ_BF16 : narrow;
+	bool narrows = narrow != OQ_I8 && info->rank > 1 && !is_stem(plan, info) && (info->dtype == OQ_F32 || info->dtype == OQ_BF16 || info->dtype == OQ_F16);
 	return narrows ? narrow : info->dtype;
 }
 
@@ -65,7 +80,7 @@ static oq_status declare_tensor(store *s, const oq_tensor_info *info)
 	OQ_TRY(declare(s, info->name, stored_type(s->plan, info), info->rank, info->shape));
 	if (!layer)
 		return OQ_OK;
-	if (layer->codes && !layer->kept) {
+	if (layer->codes.codes && !layer->kept) {
 		OQ_TRY(companion_name(s, info->name, "scale", name, sizeof name));
 		OQ_TRY(declare(s, name, OQ_F32, 1, &layer->info.out));
 	}
@@ -113,21 +128,30 @@ static oq_status put_codes(store *s, const oq_tensor_info *info, const oq_plan_l
 {
 	char name[512];
 	size_t row = (size_t)layer->info.out * sizeof(float);
-	OQ_TRY(put(s, info->name, layer->codes, info->count));
+	OQ_TRY(put(s, info->name, layer->codes.codes, info->count));
 	OQ_TRY(companion_name(s, info->name, "scale", name, sizeof name));
-	OQ_TRY(put(s, name, layer->scale, row));
+	OQ_TRY(put(s, name, layer->codes.scale, row));
 	OQ_TRY(companion_name(s, info->name, "bias", name, sizeof name));
-	return put(s, name, layer->bias, row);
+	return put(s, name, layer->codes.bias, row);
 }
 
-/* A layer with everything folded in, in float32 or 16 bits. */
+/* A layer with everything folded in, rounded to bfloat16 with the calibration inputs in view. */
+static oq_status put_calibrated(store *s, const oq_tensor_info *info, const oq_plan_layer *layer)
+{
+	char name[512];
+	OQ_TRY(put(s, info->name, layer->narrow.narrow, info->count * sizeof *layer->narrow.narrow));
+	OQ_TRY(companion_name(s, info->name, "bias", name, sizeof name));
+	return put(s, name, layer->narrow.bias, (size_t)layer->info.out * sizeof(float));
+}
+
+/* A layer with everything folded in, each weight rounded to the nearest in 16 bits. */
 static oq_status put_folded(store *s, const oq_tensor_info *info, const oq_plan_layer *layer)
 {
 	char name[512];
 	float *weights = NULL, *bias = NULL;
 	oq_status status = oq_plan_read_layer(s->plan, layer, &weights, &bias, s->err);
 	if (status == OQ_OK)
-		status = layer->kept ? put(s, info->name, weights, info->count * sizeof *weights) : put_narrow(s, info->name, narrow_type(s->plan), info->count, weights);
+		status = put_narrow(s, info->name, narrow_type(s->plan), info->count, weights);
 	if (status == OQ_OK)
 		status = companion_name(s, info->name, "bias", name, sizeof name);
 	if (status == OQ_OK)
@@ -157,7 +181,9 @@ static oq_status put_tensor(store *s, const oq_tensor_info *info)
 	const oq_plan_layer *layer = layer_of(s->plan, info->name);
 	if (!layer)
 		return put_copy(s, info);
-	return layer->codes && !layer->kept ? put_codes(s, info, layer) : put_folded(s, info, layer);
+	if (layer->codes.codes && !layer->kept)
+		return put_codes(s, info, layer);
+	return layer->narrow.narrow ? put_calibrated(s, info, layer) : put_folded(s, info, layer);
 }
 
 static oq_status write_weights(store *s)
@@ -185,7 +211,7 @@ static bool add_quantization(const store *s, oq_json *root)
 	bool good = oq_json_add_string(q, "precision", plan->request->precision == OQ_PRECISION_INT8 ? "int8"
 		: plan->request->precision == OQ_PRECISION_F16 ? "f16" : "bf16") && oq_json_add_string(q, "tool_version", version)
 		&& oq_json_add_string(q, "source_package_sha256", oq_package_sha256(plan->package));
-	return good && (plan->request->precision != OQ_PRECISION_INT8 || oq_plan_describe(plan, q));
+	return good && (!plan->request->calibration.count || oq_plan_describe(plan, q));
 }
 
 static oq_status write_model(store *s)

@@ -148,21 +148,23 @@ oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_erro
 	oq_cpu cpu;
 	oq_cpu_detect(&cpu);
 	bool int8 = options->precision == OQ_PRECISION_INT8;
-	if (!options->package || !options->output || (int8 && !options->manifest == !options->patches))
-		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "quantize: a package, an output and, for int8, either a manifest or patches are needed");
+	bool calibrated = options->manifest || options->patches;
+	if (!options->package || !options->output || (int8 && !calibrated) || (options->manifest && options->patches)
+		|| (calibrated && options->precision == OQ_PRECISION_F16))
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "quantize: a package, an output and, for int8, either a manifest or patches are needed (not for f16)");
 	oq_quantize_request request = {.package = options->package, .output = options->output, .precision = options->precision,
 		.weight_bits = options->weight_bits ? options->weight_bits : 8, .threads = options->threads > 0 ? options->threads : cpu.processors,
 		.speed_share = options->speed_share, .plain_rounding = options->nearest, .equalise = options->equalise,
 		.progress = options->progress, .progress_context = options->context,
 		.cancel = options->cancel};
 	oq_json *told = NULL;
-	oq_status status = int8 ? open_source(&s, err) : OQ_OK;
-	if (status == OQ_OK && int8) {
+	oq_status status = calibrated ? open_source(&s, err) : OQ_OK;
+	if (status == OQ_OK && calibrated) {
 		request.calibration = (oq_calibration){.count = s.patches->shape[0] * (s.model->sliced ? SLICES : 1), .read = read_input, .context = &s};
 		request.described = s.described;
 	}
 	if (status == OQ_OK)
-		status = oq_quantize_package(&request, report && int8 ? &told : NULL, err);
+		status = oq_quantize_package(&request, report && calibrated ? &told : NULL, err);
 	if (status == OQ_OK && report)
 		status = oq_finish_json(told ? told : oq_json_object(), true, report, err);
 	else

@@ -18,7 +18,7 @@ static void print_kept(const cJSON *report)
 	const cJSON *layers = cJSON_GetObjectItemCaseSensitive(report, "layers"), *layer;
 	int kept = 0;
 	cJSON_ArrayForEach(layer, layers)
-		kept += !strcmp(oq_cli_text(layer, "precision"), "float");
+		kept += !strcmp(oq_cli_text(layer, "precision"), "bf16");
 	printf("  %d layers, %d of them kept in float; error on calibration patches (RMS, of the spread): %.4f\n", cJSON_GetArraySize(layers), kept,
 		oq_cli_number(report, "rms_error"));
 	if (kept)
@@ -28,7 +28,7 @@ static void print_kept(const cJSON *report)
 		printf("  giving up %4.0f %% of the speed keeps %3.0f layers: error %.4f\n", 100 * oq_cli_number(trade, "keep_share"),
 			oq_cli_number(trade, "layers_kept"), oq_cli_number(trade, "rms_error"));
 	cJSON_ArrayForEach(layer, layers)
-		if (!strcmp(oq_cli_text(layer, "precision"), "float"))
+		if (!strcmp(oq_cli_text(layer, "precision"), "bf16"))
 			printf("    %-32s %.3f GFLOP\n", layer->string, oq_cli_number(layer, "gflop"));
 }
 
@@ -44,8 +44,8 @@ static int run(int argc, char **argv)
 	const oq_option options[] = {
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = precisions, .value_name = "int8|bf16|f16|auto", .help = "default: int8; auto: int8 and float by layer, see --target"},
 		{.name = "--target", .kind = OQ_OPTION_CHOICE, .target = &target, .choices = targets, .value_name = "speed|fidelity", .help = "auto: give up 10 % of the speed (default), or 45 %"},
-		{.name = "--calibrate", .kind = OQ_OPTION_TEXT, .target = &job.manifest, .value_name = "FILE.csv", .help = "int8: manifest of calibration seeds, 16 to 500"},
-		{.name = "--calibrate-patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "int8: ready calibration patches [N,1,D,H,W] instead"},
+		{.name = "--calibrate", .kind = OQ_OPTION_TEXT, .target = &job.manifest, .value_name = "FILE.csv", .help = "manifest of calibration seeds, 16 to 500: needed for int8; bf16: better rounding"},
+		{.name = "--calibrate-patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "ready calibration patches [N,1,D,H,W] instead"},
 		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 1, .help = "int8: part of the speed that layers kept in float may cost, 0 to 0.9 (0: none)"},
 		{.name = "--weight-bits", .kind = OQ_OPTION_INT, .target = &bits, .value_name = "8|7", .low = 7, .high = 8, .help = "7 is exact on processors without an 8-bit dot product, too"},
 		{.name = "--nearest", .kind = OQ_OPTION_FLAG, .target = &job.nearest, .help = "int8: plain rounding of weights"},
@@ -61,6 +61,8 @@ static int run(int argc, char **argv)
 	job.precision = meant[precision];
 	if (job.precision == OQ_PRECISION_INT8 && !job.manifest == !job.patches)
 		return oq_cli_usage("quantize: int8 needs either --calibrate or --calibrate-patches");
+	if ((job.manifest && job.patches) || (job.precision == OQ_PRECISION_F16 && (job.manifest || job.patches)))
+		return oq_cli_usage("quantize: expected one of --calibrate and --calibrate-patches, and neither for f16");
 	if (!(share >= 0 && share <= 0.9))
 		return oq_cli_usage("quantize: --keep-share is %g, expected 0 to 0.9", share);
 	job.speed_share = precision == AUTO && share == 0 ? (target ? 0.45 : 0.1) : share;

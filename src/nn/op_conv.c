@@ -2,6 +2,7 @@
  * choose_method prefers. Products of codes and of bfloat16 are oneDNN's. */
 #include "op.h"
 #include "direct.h"
+#include "precision.h"
 #include "weights.h"
 
 #include "kernel/conv_f32.h"
@@ -212,7 +213,7 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 	oq_conv_method method;
 	own_shape(step, &shape);
 	OQ_TRY(load_layer(planner, node, w, err));
-	if (w->values)
+	if (w->values && oq_precision_quantizable(planner->graph, node)) /* stems stay as they are: every later value hangs on them */
 		oq_round_floats(planner->stored, (size_t)w->out * w->per_out, w->values);
 	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)w->per_out;
 	if (node->compute != OQ_F32)
