@@ -96,6 +96,8 @@ static oq_status make_attributes(const oq_direct *d, const oq_direct_desc *desc,
 		status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, d->residual_md);
 	if (status == dnnl_success && desc->slope != 1.0f)
 		status = dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, desc->slope, 0.0f);
+	if (status == dnnl_success && desc->gelu)
+		status = dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_gelu_erf, 0.0f, 0.0f);
 	if (status == dnnl_success)
 		status = dnnl_primitive_attr_set_post_ops(*attr, ops);
 	dnnl_post_ops_destroy(ops);

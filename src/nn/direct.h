@@ -16,6 +16,7 @@ typedef struct oq_direct_desc {
 	oq_dtype compute;         /* OQ_F32, OQ_BF16, OQ_I8 */
 	const oq_value *src, *dst, *residual; /* types and scales; residual may be NULL */
 	float slope;              /* 1 = no activation */
+	bool gelu;                /* instead of lrelu */
 	const oq_weights *weights; /* codes exactly when compute is OQ_I8 */
 } oq_direct_desc;
 

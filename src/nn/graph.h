@@ -54,6 +54,7 @@ struct oq_node {
 	int residual;               /* value added before the activation, or -1 */
 	bool activated;             /* followed by max(x,0)+slope*min(x,0) with `slope` */
 	float slope;
+	bool gelu;                  /* a product followed by GELU instead; see precision.c */
 	oq_dtype compute;           /* of a product: OQ_F32, OQ_BF16 or OQ_I8; of a pool: OQ_U8 when bytes pass through it; see precision.c */
 };
 

@@ -23,6 +23,8 @@ void oq_threads_leave(int before)
 
 static const char *label_suffix(const oq_node *node)
 {
+	if (node->gelu)
+		return "+gelu";
 	if (node->residual >= 0)
 		return node->activated ? "+add+act" : "+add";
 	return node->activated ? "+act" : "";

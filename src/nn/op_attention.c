@@ -23,6 +23,7 @@ typedef struct window_state {
 	float *mask[8]; /* by bits d,h,w: the window is the last one of that axis; NULL = nothing masked */
 	float *pad;     /* [3C] or NULL */
 	float *q_scale, *k_scale;
+	bool gathered;  /* rows are not float32 in memory: heads are converted into scratch and out of it */
 	size_t thread_floats;
 } window_state;
 
@@ -145,7 +146,11 @@ static oq_status plan_window(const oq_planner *planner, const oq_node *node, oq_
 		s->grid[axis] = output->shape[1 + axis];
 		s->windows[axis] = (s->grid[axis] + s->window[axis] - 1) / s->window[axis];
 	}
-	s->thread_floats = (oq_attention_scratch_floats(s->tokens, s->head_dim) + (a->var ? 2 * (size_t)(s->tokens * s->head_dim) : 0) + 15) / 16 * 16;
+	for (int i = 0; i < node->input_count; i++)
+		s->gathered |= oq_step_input(step, i)->dtype != OQ_F32;
+	s->gathered |= output->dtype != OQ_F32;
+	size_t rows = (a->var ? 2 : 0) + (s->gathered ? 4 : 0);
+	s->thread_floats = (oq_attention_scratch_floats(s->tokens, s->head_dim) + rows * (size_t)(s->tokens * s->head_dim) + 15) / 16 * 16;
 	size_t pointers = 6 * (size_t)s->tokens * sizeof(void *);
 	step->scratch_bytes = (size_t)planner->threads * (s->thread_floats * sizeof(float) + (pointers + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN);
 	double windows = (double)(s->windows[0] * s->windows[1] * s->windows[2]);
@@ -171,36 +176,62 @@ static void close_window(oq_step *step)
 	oq_free(s);
 }
 
-/* Where the tokens of one window lie; pointers are to head 0. */
+/* Where the rows of one head's tokens lie in one window. */
 typedef struct window_rows {
 	const float **q, **k, **v;
 	float **out;
+	float *room; /* [4][tokens][head_dim] for rows that are not float32 in memory */
 } window_rows;
 
-static void find_rows(const oq_step *step, const oq_run *run, const int64_t at[OQ_SPATIAL], window_rows *rows)
+/* One row of `head_dim` values from element `at` of an input, or of the padding. */
+static const float *read_row(const window_state *s, const oq_typed *x, size_t at, const float *pad, float *room)
+{
+	if (pad)
+		return pad;
+	return oq_typed_read(x, at, s->head_dim, room);
+}
+
+/* The voxel of a window's token, or -1 in the padding. */
+static int64_t voxel_of(const window_state *s, const int64_t at[OQ_SPATIAL], int64_t token)
+{
+	const int64_t in[OQ_SPATIAL] = {token / (s->window[1] * s->window[2]), token / s->window[2] % s->window[1], token % s->window[2]};
+	int64_t voxel = 0;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+		int64_t padded = s->windows[axis] * s->window[axis], p = (at[axis] * s->window[axis] + in[axis] + s->shift[axis]) % padded;
+		if (p >= s->grid[axis])
+			return -1;
+		voxel = voxel * s->grid[axis] + p;
+	}
+	return voxel;
+}
+
+static void find_rows(const oq_step *step, const oq_run *run, const int64_t at[OQ_SPATIAL], int64_t head, window_rows *rows)
 {
 	const window_state *s = step->state;
-	int64_t channels = s->heads * s->head_dim, t = 0;
-	bool two = step->node->input_count == 2;
-	const float *q = oq_run_input(step, run, 0), *kv = two ? oq_run_input(step, run, 1) : q + channels;
+	int64_t channels = s->heads * s->head_dim, first = head * s->head_dim, n = s->tokens * s->head_dim;
+	int two = step->node->input_count == 2, q_stride = two ? 1 : 3, kv_stride = two ? 2 : 3;
+	const oq_typed q = oq_typed_value(oq_run_input(step, run, 0), oq_step_input(step, 0)),
+		kv = two ? oq_typed_value(oq_run_input(step, run, 1), oq_step_input(step, 1)) : q;
 	float *out = oq_run_output(step, run);
-	for (int64_t d = 0; d < s->window[0]; d++)
-		for (int64_t h = 0; h < s->window[1]; h++)
-			for (int64_t w = 0; w < s->window[2]; w++, t++) {
-				const int64_t in[OQ_SPATIAL] = {d, h, w};
-				int64_t from = 0;
-				bool inside = true;
-				for (int axis = 0; axis < OQ_SPATIAL; axis++) {
-					int64_t padded = s->windows[axis] * s->window[axis];
-					int64_t p = (at[axis] * s->window[axis] + in[axis] + s->shift[axis]) % padded;
-					inside &= p < s->grid[axis];
-					from = from * s->grid[axis] + p;
-				}
-				rows->q[t] = inside ? q + from * (two ? channels : 3 * channels) : s->pad;
-				rows->k[t] = inside ? kv + from * (two ? 2 * channels : 3 * channels) : s->pad + channels;
-				rows->v[t] = rows->k[t] + channels;
-				rows->out[t] = inside ? out + from * channels : NULL;
-			}
+	for (int64_t t = 0; t < s->tokens; t++) {
+		int64_t voxel = voxel_of(s, at, t);
+		const float *pad = voxel < 0 ? s->pad + first : NULL;
+		float *room = s->gathered ? rows->room + t * s->head_dim : NULL;
+		size_t key = (size_t)(voxel * kv_stride * channels + (two ? 0 : channels) + first);
+		rows->q[t] = read_row(s, &q, (size_t)(voxel * q_stride * channels + first), pad, room);
+		rows->k[t] = read_row(s, &kv, key, pad ? pad + channels : NULL, room ? room + n : NULL);
+		rows->v[t] = read_row(s, &kv, key + (size_t)channels, pad ? pad + 2 * channels : NULL, room ? room + 2 * n : NULL);
+		rows->out[t] = voxel < 0 ? NULL : room ? room + 3 * n : out + voxel * channels + first;
+	}
+}
+
+static void write_rows(const oq_step *step, const oq_run *run, const int64_t at[OQ_SPATIAL], int64_t head, const window_rows *rows)
+{
+	const window_state *s = step->state;
+	const oq_typed y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
+	for (int64_t t = 0; t < s->tokens; t++)
+		if (rows->out[t])
+			oq_typed_write(rows->out[t], s->head_dim, &y, (size_t)(voxel_of(s, at, t) * s->heads * s->head_dim + head * s->head_dim));
 }
 
 static void normalise_rows(const window_state *s, oq_isa isa, const float **rows, const float *scale, float *unit)
@@ -220,24 +251,21 @@ static void attend(const oq_step *step, const oq_run *run, int64_t window, int64
 	const float **pointers = (const float **)(void *)(floats + s->thread_floats);
 	window_rows rows = {.q = pointers, .k = pointers + s->tokens, .v = pointers + 2 * s->tokens,
 		.out = (float **)(void *)(pointers + 3 * s->tokens)};
-	find_rows(step, run, at, &rows);
+	float *unit = floats + oq_attention_scratch_floats(s->tokens, s->head_dim);
+	rows.room = unit + (s->q_scale ? 2 * s->tokens * s->head_dim : 0);
+	find_rows(step, run, at, head, &rows);
 	int which = 0;
 	for (int axis = 0; axis < OQ_SPATIAL; axis++)
 		which = which * 2 + (at[axis] == s->windows[axis] - 1);
-	for (int64_t t = 0; t < s->tokens; t++) {
-		rows.q[t] += head * s->head_dim;
-		rows.k[t] += head * s->head_dim;
-		rows.v[t] += head * s->head_dim;
-		rows.out[t] = rows.out[t] ? rows.out[t] + head * s->head_dim : NULL;
-	}
 	if (s->q_scale) {
-		float *unit = floats + oq_attention_scratch_floats(s->tokens, s->head_dim);
 		normalise_rows(s, run->isa, rows.q, s->q_scale, unit);
 		normalise_rows(s, run->isa, rows.k, s->k_scale, unit + s->tokens * s->head_dim);
 	}
 	const oq_attention attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .q = rows.q, .k = rows.k, .v = rows.v,
 		.bias = s->bias ? s->bias + head * s->tokens * s->tokens : NULL, .mask = s->mask[which], .out = rows.out};
 	oq_attention_run(&attention, run->isa, floats);
+	if (s->gathered)
+		write_rows(step, run, at, head, &rows);
 }
 
 static oq_status run_window(const oq_step *step, oq_run *run, oq_error *err)
@@ -254,5 +282,5 @@ static oq_status run_window(const oq_step *step, oq_run *run, oq_error *err)
 	return OQ_OK;
 }
 
-const oq_op oq_op_window_attention = {.name = "window_attention", .min_inputs = 1, .max_inputs = 2, .parse = parse_window, .infer = infer_window,
+const oq_op oq_op_window_attention = {.name = "window_attention", .min_inputs = 1, .max_inputs = 2, .typed = true, .parse = parse_window, .infer = infer_window,
 	.plan = plan_window, .run = run_window, .close = close_window};

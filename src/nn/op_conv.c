@@ -185,7 +185,8 @@ static oq_status plan_direct(const oq_planner *planner, oq_step *step, const oq_
 	conv_state *state = step->state;
 	const oq_node *node = step->node;
 	oq_direct_desc desc = {.where = node->name, .attributes = &node->attributes, .compute = node->compute, .src = oq_step_input(step, 0),
-		.dst = oq_step_output(step), .residual = oq_step_residual(step), .slope = node->activated ? node->slope : 1.0f, .weights = weights};
+		.dst = oq_step_output(step), .residual = oq_step_residual(step), .slope = node->activated ? node->slope : 1.0f, .gelu = node->gelu,
+		.weights = weights};
 	spatial_of(oq_step_input(step, 0), desc.in);
 	spatial_of(oq_step_output(step), desc.out);
 	OQ_TRY(oq_direct_create(planner, &desc, &state->direct, err));

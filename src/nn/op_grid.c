@@ -4,6 +4,7 @@
 
 #include "kernel/token_f32.h"
 
+#include <omp.h>
 #include <string.h>
 
 static oq_status parse_patchify(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -85,19 +86,32 @@ static oq_status infer_geglu(const oq_graph *graph, oq_node *node, oq_value *out
 	return OQ_OK;
 }
 
+/* Buffers for one token per thread. */
+static oq_status plan_geglu(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
+{
+	(void)node;
+	(void)err;
+	step->scratch_bytes = (size_t)planner->threads * 3 * (size_t)oq_step_output(step)->shape[0] * sizeof(float);
+	return OQ_OK;
+}
+
 /* value*gelu(gate): the first half of the channels is the value, the second the gate. */
 static oq_status run_geglu(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
 	const oq_token_kernels *kernels = oq_token_kernels_for(run->isa);
 	int64_t half = oq_step_output(step)->shape[0], tokens = oq_value_voxels(oq_step_output(step));
-	const float *x = oq_run_input(step, run, 0);
-	float *y = oq_run_output(step, run);
+	const oq_typed x = oq_typed_value(oq_run_input(step, run, 0), oq_step_input(step, 0)),
+		y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
 #pragma omp parallel for num_threads(run->threads) if (run->threads > 1)
 	for (int64_t t = 0; t < tokens; t++) {
-		kernels->gelu(half, x + (2 * t + 1) * half, y + t * half);
+		float *in = (float *)run->scratch + (run->threads > 1 ? omp_get_thread_num() : 0) * 3 * half, *out = in + 2 * half;
+		const float *value = oq_typed_read(&x, (size_t)(2 * t * half), 2 * half, in);
+		float *to = y.dtype == OQ_F32 ? (float *)y.data + t * half : out;
+		kernels->gelu(half, value + half, to);
 		for (int64_t c = 0; c < half; c++)
-			y[t * half + c] *= x[2 * t * half + c];
+			to[c] *= value[c];
+		oq_typed_write(to, half, &y, (size_t)(t * half));
 	}
 	return OQ_OK;
 }
@@ -105,4 +119,4 @@ static oq_status run_geglu(const oq_step *step, oq_run *run, oq_error *err)
 const oq_op oq_op_patchify = {.name = "patchify", .min_inputs = 1, .max_inputs = 1, .parse = parse_patchify, .infer = infer_patchify, .run = run_patchify};
 const oq_op oq_op_reshape = {.name = "reshape", .min_inputs = 1, .max_inputs = 1, .in_place = true, .parse = parse_reshape, .infer = infer_reshape,
 	.run = run_reshape};
-const oq_op oq_op_geglu = {.name = "geglu", .min_inputs = 1, .max_inputs = 1, .infer = infer_geglu, .run = run_geglu};
+const oq_op oq_op_geglu = {.name = "geglu", .min_inputs = 1, .max_inputs = 1, .typed = true, .infer = infer_geglu, .plan = plan_geglu, .run = run_geglu};

@@ -4,6 +4,7 @@
 
 #include "kernel/token_f32.h"
 
+#include <omp.h>
 #include <string.h>
 
 typedef struct token_state {
@@ -63,7 +64,15 @@ static void close_token(oq_step *step)
 	oq_free(state);
 }
 
-#define ROW_BLOCK 16 /* tokens a thread takes at a time; rows are independent, so the split changes no bits */
+#define ROW_BLOCK 16    /* tokens a thread takes at a time; rows are independent, so the split changes no bits */
+#define GELU_BLOCK 4096 /* values */
+
+/* Buffers for values that are not float32 in memory: one block in and one out per thread. */
+static oq_status plan_layer_norm(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
+{
+	step->scratch_bytes = (size_t)planner->threads * 2 * ROW_BLOCK * (size_t)oq_step_input(step, 0)->shape[0] * sizeof(float);
+	return plan_token(planner, node, step, err);
+}
 
 static oq_status run_layer_norm(const oq_step *step, oq_run *run, oq_error *err)
 {
@@ -71,27 +80,33 @@ static oq_status run_layer_norm(const oq_step *step, oq_run *run, oq_error *err)
 	const token_state *state = step->state;
 	const oq_value *input = oq_step_input(step, 0);
 	int64_t channels = input->shape[0], rows = oq_value_voxels(input);
-	const float *x = oq_run_input(step, run, 0);
-	float *y = oq_run_output(step, run), eps = (float)step->node->attributes.eps;
+	const oq_typed x = oq_typed_value(oq_run_input(step, run, 0), input), y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
+	float eps = (float)step->node->attributes.eps;
 #pragma omp parallel for num_threads(run->threads) if (run->threads > 1)
 	for (int64_t r = 0; r < rows; r += ROW_BLOCK) {
+		float *in = (float *)run->scratch + (run->threads > 1 ? omp_get_thread_num() : 0) * 2 * ROW_BLOCK * channels, *out = in + ROW_BLOCK * channels;
 		int64_t some = rows - r < ROW_BLOCK ? rows - r : ROW_BLOCK;
-		oq_token_kernels_for(run->isa)->layer_norm(some, channels, x + r * channels, state->weight, state->bias, eps, y + r * channels);
+		float *to = y.dtype == OQ_F32 ? (float *)y.data + r * channels : out;
+		oq_token_kernels_for(run->isa)->layer_norm(some, channels, oq_typed_read(&x, (size_t)(r * channels), some * channels, in), state->weight, state->bias,
+			eps, to);
+		oq_typed_write(to, some * channels, &y, (size_t)(r * channels));
 	}
 	return OQ_OK;
 }
-
-#define GELU_BLOCK 4096
 
 static oq_status run_gelu(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
 	int64_t count = (int64_t)oq_step_input(step, 0)->count;
-	const float *x = oq_run_input(step, run, 0);
-	float *y = oq_run_output(step, run);
+	const oq_typed x = oq_typed_value(oq_run_input(step, run, 0), oq_step_input(step, 0)),
+		y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
 #pragma omp parallel for num_threads(run->threads) if (run->threads > 1)
-	for (int64_t i = 0; i < count; i += GELU_BLOCK)
-		oq_token_kernels_for(run->isa)->gelu(count - i < GELU_BLOCK ? count - i : GELU_BLOCK, x + i, y + i);
+	for (int64_t i = 0; i < count; i += GELU_BLOCK) {
+		float in[GELU_BLOCK], out[GELU_BLOCK], *to = y.dtype == OQ_F32 ? (float *)y.data + i : out;
+		int64_t some = count - i < GELU_BLOCK ? count - i : GELU_BLOCK;
+		oq_token_kernels_for(run->isa)->gelu(some, oq_typed_read(&x, (size_t)i, some, in), to);
+		oq_typed_write(to, some, &y, (size_t)i);
+	}
 	return OQ_OK;
 }
 
@@ -151,8 +166,8 @@ static oq_status run_patch_merge(const oq_step *step, oq_run *run, oq_error *err
 	return OQ_OK;
 }
 
-const oq_op oq_op_layer_norm = {.name = "layer_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .parse = parse_layer_norm,
-	.infer = infer_token, .plan = plan_token, .run = run_layer_norm, .close = close_token};
-const oq_op oq_op_gelu = {.name = "gelu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .infer = infer_token, .run = run_gelu};
+const oq_op oq_op_layer_norm = {.name = "layer_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_layer_norm,
+	.infer = infer_token, .plan = plan_layer_norm, .run = run_layer_norm, .close = close_token};
+const oq_op oq_op_gelu = {.name = "gelu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .infer = infer_token, .run = run_gelu};
 const oq_op oq_op_patch_merge = {.name = "patch_merge", .min_inputs = 1, .max_inputs = 1, .parse = parse_patch_merge,
 	.infer = infer_patch_merge, .run = run_patch_merge};

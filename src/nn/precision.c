@@ -184,6 +184,23 @@ static void choose_bf16(oq_graph *graph)
 	}
 }
 
+/* A GELU that alone reads a narrow product becomes part of it: what is between them would go to memory in float32 only to be read again. */
+static void fuse_gelu(oq_graph *graph)
+{
+	for (int i = 0; i < graph->node_count; i++) {
+		oq_node *node = &graph->nodes[i];
+		if (node->removed || node->op != &oq_op_gelu)
+			continue;
+		const oq_value *input = &graph->values[node->inputs[0]];
+		oq_node *product = producer_of(graph, node->inputs[0]);
+		if (!product || !oq_is_product(product) || product->compute == OQ_F32 || product->activated || product->residual >= 0 || input->uses != 1 || input->keep)
+			continue;
+		product->gelu = true;
+		product->output = node->output;
+		node->removed = true;
+	}
+}
+
 /* ---- Values ---- */
 
 /* The maximum of codes is the code of the maximum. */
@@ -202,7 +219,7 @@ static bool can_write(const oq_node *node, oq_dtype dtype)
 		return false;
 	if (!oq_is_product(node))
 		return true;
-	return node->compute == OQ_I8 ? dtype == OQ_U8 : node->compute == dtype;
+	return node->compute == OQ_I8 ? dtype == OQ_U8 || dtype == OQ_BF16 : node->compute == dtype;
 }
 
 /* The type that a product reads. */
@@ -382,6 +399,7 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 		OQ_TRY(choose_int8(graph, quantization, err));
 	if (resolution->bf16)
 		choose_bf16(graph);
+	fuse_gelu(graph);
 	pass_bytes(graph);
 	for (int v = 0; v < graph->value_count; v++) {
 		graph->values[v].dtype = graph->values[v].scale > 0 ? choose_type(graph, v, OQ_U8) : OQ_F32;

@@ -106,15 +106,17 @@ static void check_sums(const problem *p, const float *y, const double *sums)
 	int64_t channels = p->shape.out_channels, voxels = volume(p->shape.out);
 	for (int64_t b = 0; b < p->batch; b++)
 		for (int64_t c = 0; c < channels; c++) {
-			double sum = 0, square = 0;
+			double sum = 0, square = 0, sizes = 0;
 			for (int64_t v = 0; v < voxels; v++) {
 				double value = (double)y[b * p->outputs + v * channels + c];
 				sum += value;
 				square += value * value;
+				sizes += fabs(value);
 			}
 			const double *got = sums + b * 2 * channels;
-			OQ_CHECK_NEAR(got[c], sum, 1e-12 * (1 + fabs(sum))); /* same order, so equal but for the naive loop's own registers */
-			OQ_CHECK_NEAR(got[channels + c], square, 1e-12 * (1 + square));
+			/* Sixteen at a time in float32: 16 roundings of 2^-24 of the terms' sizes, and one of every square. */
+			OQ_CHECK_NEAR(got[c], sum, 0x1p-20 * (1e-6 + sizes));
+			OQ_CHECK_NEAR(got[channels + c], square, 0x1p-19 * (1e-6 + square));
 		}
 }
 

@@ -61,6 +61,16 @@ static void store(const oq_convert_kernels *k, const float *values, int64_t coun
 		memcpy((float *)y->data + at, values, (size_t)count * sizeof *values);
 }
 
+const float *oq_typed_read(const oq_typed *x, size_t at, int64_t count, float *buffer)
+{
+	return load(oq_convert_best(), x, at, count, buffer);
+}
+
+void oq_typed_write(const float *values, int64_t count, const oq_typed *y, size_t at)
+{
+	store(oq_convert_best(), values, count, y, at);
+}
+
 void oq_cast(size_t count, const oq_typed *x, const oq_typed *y, int threads)
 {
 	const oq_convert_kernels *k = oq_convert_best();
@@ -116,18 +126,23 @@ void oq_scale_shift_act_typed(int64_t voxels, int64_t channels, const oq_typed *
 
 #define STATS_VOXELS 1024 /* per partial sum, as oq_channel_stats */
 
+#define WIDTH (CHUNK / OQ_FEW_VOXELS) /* channels of a block: whole groups of voxels, as center_sums takes them together */
+
 static void add_sums(const oq_typed *x, int64_t channels, int64_t first, int64_t last, const float *center, double *part)
 {
 	const oq_simple_kernels *simple = oq_simple_best();
 	const oq_convert_kernels *k = oq_convert_best();
 	float buffer[CHUNK];
-	int64_t together = channels < CHUNK ? CHUNK / channels : 1;
+	int64_t block = channels < WIDTH ? channels : WIDTH, together = CHUNK / block / OQ_FEW_VOXELS * OQ_FEW_VOXELS;
 	memset(part, 0, (size_t)(2 * channels) * sizeof *part);
 	for (int64_t v = first; v < last; v += together)
-		for (int64_t c = 0; c < channels; c += CHUNK) {
-			int64_t count = last - v < together ? last - v : together, width = channels - c < CHUNK ? channels - c : CHUNK;
-			const float *values = load(k, x, (size_t)(v * channels + c), count * width, buffer);
-			simple->center_sums(count, width, width, values, center + c, part + c, part + channels + c);
+		for (int64_t c = 0; c < channels; c += block) {
+			int64_t count = last - v < together ? last - v : together, width = channels - c < block ? channels - c : block;
+			if (width == channels)
+				load(k, x, (size_t)(v * channels), count * channels, buffer);
+			for (int64_t i = 0; i < count && width < channels; i++)
+				load(k, x, (size_t)((v + i) * channels + c), width, buffer + i * width);
+			simple->center_sums(count, width, width, buffer, center + c, part + c, part + channels + c);
 		}
 }
 

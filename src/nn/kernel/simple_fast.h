@@ -56,25 +56,34 @@ static inline doubles load_doubles(const float *x)
 	return __builtin_convertvector(v, doubles);
 }
 
-/* LANES channels at a time, their four sums in registers. */
+static inline void add_halves(double *to, floats v)
+{
+	halves low, high;
+	doubles d;
+	memcpy(&low, &v, sizeof low);
+	memcpy(&high, (const char *)&v + sizeof low, sizeof high);
+	memcpy(&d, to, sizeof d);
+	d += __builtin_convertvector(low, doubles);
+	memcpy(to, &d, sizeof d);
+	memcpy(&d, to + HALF, sizeof d);
+	d += __builtin_convertvector(high, doubles);
+	memcpy(to + HALF, &d, sizeof d);
+}
+
+/* LANES channels at a time. */
 static void center_sums_lanes(int64_t voxels, int64_t stride, const float *x, const float *center, double *sum, double *square)
 {
-	doubles s0, s1, q0, q1, c0 = load_doubles(center), c1 = load_doubles(center + HALF);
-	memcpy(&s0, sum, sizeof s0);
-	memcpy(&s1, sum + HALF, sizeof s1);
-	memcpy(&q0, square, sizeof q0);
-	memcpy(&q1, square + HALF, sizeof q1);
-	for (int64_t v = 0; v < voxels; v++) {
-		doubles d0 = load_doubles(x + v * stride) - c0, d1 = load_doubles(x + v * stride + HALF) - c1;
-		s0 += d0;
-		s1 += d1;
-		q0 += d0 * d0;
-		q1 += d1 * d1;
+	const floats c = load(center), zero = {0};
+	for (int64_t v = 0; v < voxels; v += OQ_FEW_VOXELS) {
+		floats s = zero, q = zero;
+		for (int64_t i = v; i < voxels && i < v + OQ_FEW_VOXELS; i++) {
+			floats d = load(x + i * stride) - c;
+			s += d;
+			q += d * d;
+		}
+		add_halves(sum, s);
+		add_halves(square, q);
 	}
-	memcpy(sum, &s0, sizeof s0);
-	memcpy(sum + HALF, &s1, sizeof s1);
-	memcpy(square, &q0, sizeof q0);
-	memcpy(square + HALF, &q1, sizeof q1);
 }
 
 static void center_sums(int64_t voxels, int64_t channels, int64_t stride, const float *x, const float *center, double *sum, double *square)
@@ -83,10 +92,15 @@ static void center_sums(int64_t voxels, int64_t channels, int64_t stride, const 
 	for (; c + LANES <= channels; c += LANES)
 		center_sums_lanes(voxels, stride, x + c, center + c, sum + c, square + c);
 	for (; c < channels; c++)
-		for (int64_t v = 0; v < voxels; v++) {
-			double d = (double)x[v * stride + c] - (double)center[c];
-			sum[c] += d;
-			square[c] += d * d;
+		for (int64_t v = 0; v < voxels; v += OQ_FEW_VOXELS) {
+			float s = 0, q = 0;
+			for (int64_t i = v; i < voxels && i < v + OQ_FEW_VOXELS; i++) {
+				float d = x[i * stride + c] - center[c];
+				s += d;
+				q += d * d;
+			}
+			sum[c] += (double)s;
+			square[c] += (double)q;
 		}
 }
 

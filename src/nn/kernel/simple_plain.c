@@ -4,11 +4,16 @@
 
 static void center_sums(int64_t voxels, int64_t channels, int64_t stride, const float *x, const float *center, double *sum, double *square)
 {
-	for (int64_t v = 0; v < voxels; v++)
+	for (int64_t first = 0; first < voxels; first += OQ_FEW_VOXELS)
 		for (int64_t c = 0; c < channels; c++) {
-			double d = (double)x[v * stride + c] - (double)center[c];
-			sum[c] += d;
-			square[c] += d * d;
+			float s = 0, q = 0;
+			for (int64_t v = first; v < voxels && v < first + OQ_FEW_VOXELS; v++) {
+				float d = x[v * stride + c] - center[c];
+				s += d;
+				q += d * d;
+			}
+			sum[c] += (double)s;
+			square[c] += (double)q;
 		}
 }
 

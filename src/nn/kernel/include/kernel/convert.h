@@ -13,6 +13,11 @@ typedef struct oq_typed {
 	int32_t zero;
 } oq_typed;
 
+/* Elements [at, at+count) as float32: in place when they are, else in `buffer`, which has room for them. */
+const float *oq_typed_read(const oq_typed *x, size_t at, int64_t count, float *buffer);
+/* `count` values as elements of y from `at` on; nothing to do when they are there already. */
+void oq_typed_write(const float *values, int64_t count, const oq_typed *y, size_t at);
+
 /* y = x, `count` elements; the arrays do not overlap. */
 void oq_cast(size_t count, const oq_typed *x, const oq_typed *y, int threads);
 /* y = act(x*scale[c] + shift[c]) in float32, then rounded to the type of y, in one pass; see oq_scale_shift_act. */
