@@ -85,9 +85,10 @@ typedef enum oq_precision {
 
 /* How float32 convolutions are computed (docs/performance.md has the rule by layer). The bits differ between the choices, by about 1e-6. */
 typedef enum oq_convolution {
-	OQ_CONVOLUTION_AUTO = 0, /* the fastest that keeps float32's accuracy */
+	OQ_CONVOLUTION_AUTO = 0, /* the fastest that keeps float32's accuracy: WINOGRAD4 */
 	OQ_CONVOLUTION_DIRECT,   /* no Winograd: the least memory */
-	OQ_CONVOLUTION_WINOGRAD  /* F(2x2x2, 3x3x3) where it fits: 2.4 times the memory for such weights */
+	OQ_CONVOLUTION_WINOGRAD, /* F(2x2x2, 3x3x3) where it fits: 2.4 times the memory for such weights */
+	OQ_CONVOLUTION_WINOGRAD4 /* F(4x4x4, 3x3x3) on maps of 12^3 and more, 8 times the memory; F(2x2x2) on smaller ones */
 } oq_convolution;
 
 typedef struct oq_model_options {
@@ -98,7 +99,7 @@ typedef struct oq_model_options {
 } oq_model_options;
 /* "f32", "bf16", "f16", "int8", "package" */
 OQ_API const char *oq_precision_name(oq_precision precision);
-/* "auto", "direct", "winograd" */
+/* "auto", "direct", "winograd", "winograd4" */
 OQ_API const char *oq_convolution_name(oq_convolution convolution);
 
 /* Reads, checks (every tensor's hash), folds, packs and plans. `options` may be NULL. */

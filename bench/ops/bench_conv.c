@@ -285,8 +285,8 @@ static void time_direct(const oq_conv_shape *s, int64_t batch, float *x, float *
 	dnnl_primitive_desc_destroy(pd);
 }
 
-enum { TAP, F2, DIRECT, METHODS };
-static const char *const method_names[METHODS] = {"tap", "F2", "onednn"};
+enum { TAP, F2, F4, DIRECT, METHODS };
+static const char *const method_names[METHODS] = {"tap", "F2", "F4", "onednn"};
 
 static const char *winner(double ms[METHODS][2], int cold)
 {
@@ -304,10 +304,12 @@ static void bench_layer(const layer *l, int64_t batch, oq_isa isa, bool winograd
 	float *x = values((size_t)inputs), *y = values((size_t)outputs), *weights = values((size_t)(s.in_channels * s.out_channels * volume(s.kernel)));
 	float *bias = values((size_t)s.out_channels);
 	own o = {.batch = batch, .threads = omp_get_max_threads(), .x = x, .y = y, .epilogue = {.bias = bias, .slope = 0.0f}};
-	double ms[METHODS][2] = {{NAN, NAN}, {NAN, NAN}, {NAN, NAN}};
+	double ms[METHODS][2] = {{NAN, NAN}, {NAN, NAN}, {NAN, NAN}, {NAN, NAN}};
 	time_own(OQ_CONV_TAP_GEMM, &s, isa, weights, &o, ms[TAP]);
-	if (winograd)
+	if (winograd) {
 		time_own(OQ_CONV_WINOGRAD_F2, &s, isa, weights, &o, ms[F2]);
+		time_own(OQ_CONV_WINOGRAD_F4, &s, isa, weights, &o, ms[F4]);
+	}
 	time_direct(&s, batch, x, y, d, ms[DIRECT]);
 	double nominal = 2e-6 * (double)(batch * volume(s.out) * s.out_channels * s.in_channels * volume(s.kernel));
 	double real = 2e-6 * (double)batch * real_macs(&s);
@@ -336,7 +338,7 @@ static bool wanted(const layer *l, int count, char **names)
 
 static void print_head(bool winograd)
 {
-	const char *methods = winograd ? "     tap       F2   onednn" : "     tap   onednn";
+	const char *methods = winograd ? "     tap       F2       F4   onednn" : "     tap   onednn";
 	printf("ms per call, %d thread(s); Gop/s: tap over real taps, oneDNN over all taps\n", omp_get_max_threads());
 	printf("%-25s N |%s  tap/s  dnn/s hot    |%s  tap/s  dnn/s cold   |\n", "layer", methods, methods);
 }

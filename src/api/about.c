@@ -100,8 +100,8 @@ const char *oq_precision_name(oq_precision precision)
 
 const char *oq_convolution_name(oq_convolution convolution)
 {
-	static const char *const names[] = {"auto", "direct", "winograd"};
-	return convolution >= OQ_CONVOLUTION_AUTO && convolution <= OQ_CONVOLUTION_WINOGRAD ? names[convolution] : "unknown";
+	static const char *const names[] = {"auto", "direct", "winograd", "winograd4"};
+	return convolution >= OQ_CONVOLUTION_AUTO && convolution <= OQ_CONVOLUTION_WINOGRAD4 ? names[convolution] : "unknown";
 }
 
 bool oq_add_convolutions(oq_json *object, const oq_model *model)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 const char *const oq_cli_precisions[] = {"package", "f32", "bf16", "f16", "int8", NULL};
-const char *const oq_cli_convolutions[] = {"auto", "direct", "winograd", NULL};
+const char *const oq_cli_convolutions[] = {"auto", "direct", "winograd", "winograd4", NULL};
 
 int oq_cli_fail(const oq_error *err)
 {

@@ -111,15 +111,24 @@ static void own_shape(const oq_step *step, oq_conv_shape *shape)
 	}
 }
 
-static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2"};
+static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2", [OQ_CONV_WINOGRAD_F4] = "winograd-f4"};
 
 #define SMALL_MAP 64      /* output voxels */
 #define POINTWISE_MAP 128 /* output voxels of a 1x1x1 convolution */
 #define DEEP_STRIDED 256  /* input channels of a strided convolution */
 #define WINOGRAD_MAP 100  /* output voxels */
+#define WINOGRAD4_TILES 27 /* of 4x4x4 outputs: fewer rows read weights for longer than they multiply */
+
+static bool fits_winograd4(const oq_conv_shape *shape)
+{
+	int64_t tiles = 1;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		tiles *= (shape->out[axis] + 3) / 4;
+	return tiles >= WINOGRAD4_TILES && oq_conv_supports(OQ_CONV_WINOGRAD_F4, shape);
+}
 
 /* The rule (docs/performance.md has the measurements behind it): Winograd where its fewer multiplications outweigh the
- * transforms and its larger weights; products over real taps where the map is small or the stride leaves oneDNN with gathers;
+ * transforms and its larger weights, F(4) from 12^3 up; products over real taps where the map is small or the stride leaves oneDNN with gathers;
  * oneDNN's direct convolution for the rest. It reads shapes only, so that a plan is the same on every processor. */
 static bool choose_method(oq_convolution choice, const oq_step *step, const oq_conv_shape *shape, oq_conv_method *method)
 {
@@ -128,7 +137,7 @@ static bool choose_method(oq_convolution choice, const oq_step *step, const oq_c
 		return false;
 	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2], taps = shape->kernel[0] * shape->kernel[1] * shape->kernel[2];
 	bool strided = shape->stride[0] * shape->stride[1] * shape->stride[2] > 1;
-	*method = OQ_CONV_WINOGRAD_F2;
+	*method = choice != OQ_CONVOLUTION_WINOGRAD && fits_winograd4(shape) ? OQ_CONV_WINOGRAD_F4 : OQ_CONV_WINOGRAD_F2;
 	if (choice != OQ_CONVOLUTION_DIRECT && voxels >= WINOGRAD_MAP && oq_conv_supports(*method, shape))
 		return true;
 	*method = OQ_CONV_TAP_GEMM;

@@ -79,12 +79,14 @@ done
 # More threads than rows: the threads share a patch.
 expect 0 "" "$oq" embed mg.oq one.csv -o one_out.npy --threads 2
 # The method of convolutions is chosen, recorded, and no company changes its bits.
-grep -q '"winograd-f2"' one_out.json || fail "the sidecar does not name the methods of convolutions"
+grep -q '"winograd-f4"' one_out.json || fail "the sidecar does not name the methods of convolutions"
 expect 0 "" "$oq" embed mg.oq one.csv -o direct1.npy --conv direct --threads 1
 expect 0 "" "$oq" embed mg.oq one.csv -o direct2.npy --conv direct --threads 2
 same direct1.npy direct2.npy
 ! grep -q winograd direct1.json || fail "--conv direct uses Winograd"
 cmp -s direct1.npy one_out.npy && fail "--conv direct changes nothing"
+expect 0 "" "$oq" embed mg.oq one.csv -o f2.npy --conv winograd --threads 1
+grep -q '"winograd-f2"' f2.json && ! grep -q '"winograd-f4"' f2.json || fail "--conv winograd is not F(2)"
 expect 2 "--conv is" "$oq" embed mg.oq one.csv -o x.npy --conv fast
 rows four_out.npy 4096 2 1 >c.raw && rows one_out.npy 4096 0 1 >one.raw && same c.raw one.raw
 expect 0 "" "$oq" embed mg.oq turned.csv -o turned_out.npy

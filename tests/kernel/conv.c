@@ -192,8 +192,9 @@ static void check_method(oq_conv_method method, const oq_conv_shape *shape, int6
 static void check_shape(const oq_conv_shape *shape, int64_t batch, int parts, value_kind kind)
 {
 	check_method(OQ_CONV_TAP_GEMM, shape, batch, parts, kind);
-	if (oq_conv_supports(OQ_CONV_WINOGRAD_F2, shape))
-		check_method(OQ_CONV_WINOGRAD_F2, shape, batch, parts, kind);
+	for (oq_conv_method method = OQ_CONV_WINOGRAD_F2; method <= OQ_CONV_WINOGRAD_F4; method++)
+		if (oq_conv_supports(method, shape))
+			check_method(method, shape, batch, parts, kind);
 }
 
 /* Output extents that `pad` zeros on both sides give. */

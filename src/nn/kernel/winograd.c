@@ -1,25 +1,36 @@
-/* Winograd convolution F(2x2x2, 3x3x3): 64 products for 8 outputs instead of 216. Tiles are worked on in blocks, so that the
- * transformed input of a block stays in the caches while every panel of weights passes over it. Refuses anything but 3x3x3
- * kernels of stride 1 with one voxel of padding. Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016. */
+/* Winograd convolution F(2x2x2, 3x3x3), 64 products for 8 outputs instead of 216, and F(4x4x4, 3x3x3), 216 for 64 instead of 1728.
+ * Tiles are worked on in blocks, so that the transformed input of a block stays in the caches while every panel of weights passes
+ * over it. Refuses anything but 3x3x3 kernels of stride 1 with one voxel of padding. Lavin & Gray, Fast Algorithms for Convolutional
+ * Neural Networks, CVPR 2016; on points: Barabasz et al., Error Analysis and Improving the Accuracy of Winograd Convolution, 2018. */
 #include "conv_impl.h"
 #include "winograd_isa.h"
 
 #include "core/mem.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
+/* The plain twin: one rounding of a*b + c in each lane. */
 #define LANES 4
+typedef float four __attribute__((vector_size(16)));
+static inline four madd(four a, four b, four c)
+{
+	return (four){fmaf(a[0], b[0], c[0]), fmaf(a[1], b[1], c[1]), fmaf(a[2], b[2], c[2]), fmaf(a[3], b[3], c[3])};
+}
+#define MADD madd
 #define WINOGRAD_TABLE oq_winograd_plain
 #include "winograd_body.h"
 
-#define POSITIONS OQ_WINOGRAD_POSITIONS
+#define POSITIONS_MOST (EDGE_MOST * EDGE_MOST * EDGE_MOST)
 #define NR OQ_GEMM_NR
 #define BLOCK_MOST 112       /* tiles of a block: eight heights of the AVX-512 micro-kernel */
 #define BLOCK_FLOATS 131072  /* transformed input of a block, half of an L2 cache of 1 MB */
 #define LINE 16              /* floats of a cache line */
 
 typedef struct winograd_state {
+	int edge;         /* of an input tile: 4 or 6 */
+	int64_t positions, outs; /* edge^3 products of a tile; edge-2 outputs along an axis */
 	float *weights;   /* [position][panel][in][32] */
 	int64_t panels, tiles[3], tile_count;
 	int64_t block;    /* tiles */
@@ -34,73 +45,99 @@ static bool supports(const oq_conv_shape *s)
 	return true;
 }
 
-/* One axis of G g G^T in double: g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2. */
-static void turn_weights(const double *g, int step, double *out, int to)
+#define P2 ((double)P * (double)P)
+#define Q2 ((double)Q * (double)Q)
+#define POINT(X, N) {1 / (N), (X) / (N), (X) * (X) / (N)}
+
+/* G, a row per position along an axis: powers of the point, over the product of its distances from the others. */
+static const double filter_2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+static const double filter_4[6][3] = {{1 / (P2 * Q2), 0, 0}, POINT((double)P, 2 * P2 * (P2 - Q2)), POINT(-(double)P, 2 * P2 * (P2 - Q2)),
+	POINT((double)Q, 2 * Q2 * (Q2 - P2)), POINT(-(double)Q, 2 * Q2 * (Q2 - P2)), {0, 0, 1}};
+
+/* G along the first axis of in [3][rest], which becomes the last: out [rest][edge]. */
+static void turn_filter(int edge, const double *in, int rest, double *out)
 {
-	double g0 = g[0], g1 = g[step], g2 = g[2 * step];
-	out[0] = g0;
-	out[to] = 0.5 * (g0 + g1 + g2);
-	out[2 * to] = 0.5 * (g0 - g1 + g2);
-	out[3 * to] = g2;
+	const double (*g)[3] = edge == 4 ? filter_2 : filter_4;
+	for (int r = 0; r < rest; r++)
+		for (int e = 0; e < edge; e++)
+			out[r * edge + e] = g[e][0] * in[r] + g[e][1] * in[rest + r] + g[e][2] * in[2 * rest + r];
 }
 
-static void transform_filter(const float *g, double out[POSITIONS])
+/* [kd][kh][kw] to [d][h][w] positions, in double: three turns bring the axes back to their order. */
+static void transform_filter(int edge, const float g[27], double out[POSITIONS_MOST])
 {
-	double in[27], a[36], b[48];
+	double in[27], a[9 * EDGE_MOST], b[3 * EDGE_MOST * EDGE_MOST];
 	for (int i = 0; i < 27; i++)
 		in[i] = (double)g[i];
-	for (int line = 0; line < 9; line++)
-		turn_weights(in + 3 * line, 1, a + 4 * line, 1);
-	for (int plane = 0; plane < 3; plane++)
-		for (int w = 0; w < 4; w++)
-			turn_weights(a + 12 * plane + w, 4, b + 16 * plane + w, 4);
-	for (int line = 0; line < 16; line++)
-		turn_weights(b + line, 16, out + line, 16);
+	turn_filter(edge, in, 9, a);
+	turn_filter(edge, a, 3 * edge, b);
+	turn_filter(edge, b, edge * edge, out);
 }
 
-static void pack(winograd_state *s, const oq_conv_shape *shape, const float *weights)
+/* One input channel of a panel, gathered first: the positions lie far apart. */
+static void pack_row(const winograd_state *s, const oq_conv_shape *shape, const float *weights, int64_t panel, int64_t i)
 {
-	int64_t in = shape->in_channels, position = s->panels * in * NR;
-#pragma omp parallel for
-	for (int64_t o = 0; o < s->panels * NR; o++)
-		for (int64_t i = 0; i < in; i++) {
-			double turned[POSITIONS] = {0};
-			if (o < shape->out_channels)
-				transform_filter(weights + (o * in + i) * 27, turned);
-			float *to = s->weights + (o / NR * in + i) * NR + o % NR;
-			for (int p = 0; p < POSITIONS; p++)
-				to[p * position] = (float)turned[p];
-		}
+	float row[POSITIONS_MOST][NR] = {{0}};
+	int64_t in = shape->in_channels, left = shape->out_channels - panel * NR;
+	for (int64_t o = 0; o < NR && o < left; o++) {
+		double turned[POSITIONS_MOST];
+		transform_filter(s->edge, weights + ((panel * NR + o) * in + i) * 27, turned);
+		for (int64_t p = 0; p < s->positions; p++)
+			row[p][o] = (float)turned[p];
+	}
+	for (int64_t p = 0; p < s->positions; p++)
+		memcpy(s->weights + ((p * s->panels + panel) * in + i) * NR, row[p], sizeof row[p]);
+}
+
+static void pack(const winograd_state *s, const oq_conv_shape *shape, const float *weights)
+{
+#pragma omp parallel for collapse(2)
+	for (int64_t panel = 0; panel < s->panels; panel++)
+		for (int64_t i = 0; i < shape->in_channels; i++)
+			pack_row(s, shape, weights, panel, i);
 }
 
 /* Blocks that fit half the L2 cache where the weights are small; larger ones where each pass over the weights costs more. */
-static int64_t block_tiles(int64_t tiles, int64_t in)
+static int64_t block_tiles(int64_t positions, int64_t tiles, int64_t in)
 {
-	int64_t fits = BLOCK_FLOATS / (POSITIONS * in) / 14 * 14;
-	int64_t block = in >= 128 ? BLOCK_MOST : fits < 28 ? 28 : fits > BLOCK_MOST ? BLOCK_MOST : fits;
+	int64_t fits = BLOCK_FLOATS / (positions * in) / 14 * 14, least = positions == 64 ? 28 : 14;
+	int64_t block = in >= 128 ? BLOCK_MOST : fits < least ? least : fits > BLOCK_MOST ? BLOCK_MOST : fits;
 	return block < tiles ? block : tiles;
 }
 
-static oq_status create(oq_conv *conv, const float *weights, oq_error *err)
+static oq_status create(int edge, oq_conv *conv, const float *weights, oq_error *err)
 {
 	const oq_conv_shape *shape = &conv->shape;
 	winograd_state *s = conv->state = oq_calloc(1, sizeof *s);
 	if (!s)
 		return oq_fail_memory(err, "convolution", sizeof *s);
+	s->edge = edge;
+	s->outs = edge - 2;
+	s->positions = edge * edge * edge;
 	s->panels = (shape->out_channels + NR - 1) / NR;
 	s->tile_count = 1;
 	for (int i = 0; i < 3; i++) {
-		s->tiles[i] = (shape->out[i] + 1) / 2;
+		s->tiles[i] = (shape->out[i] + s->outs - 1) / s->outs;
 		s->tile_count *= s->tiles[i];
 	}
-	s->block = block_tiles(s->tile_count, shape->in_channels);
+	s->block = block_tiles(s->positions, s->tile_count, shape->in_channels);
 	s->row = ((s->block * shape->in_channels + LINE - 1) / LINE | 1) * LINE;
 	size_t bytes;
-	const int64_t extents[4] = {POSITIONS, s->panels, shape->in_channels, NR};
+	const int64_t extents[4] = {s->positions, s->panels, shape->in_channels, NR};
 	if (!oq_size_product(extents, 4, sizeof(float), &bytes) || !(s->weights = oq_alloc_aligned(bytes)))
 		return oq_fail_memory(err, "convolution", bytes);
 	pack(s, shape, weights);
 	return OQ_OK;
+}
+
+static oq_status create_f2(oq_conv *conv, const float *weights, oq_error *err)
+{
+	return create(4, conv, weights, err);
+}
+
+static oq_status create_f4(oq_conv *conv, const float *weights, oq_error *err)
+{
+	return create(6, conv, weights, err);
 }
 
 static void release(oq_conv *conv)
@@ -114,7 +151,7 @@ static void release(oq_conv *conv)
 static size_t weight_bytes(const oq_conv *conv)
 {
 	const winograd_state *s = conv->state;
-	return (size_t)(POSITIONS * s->panels * conv->shape.in_channels * NR) * sizeof(float);
+	return (size_t)(s->positions * s->panels * conv->shape.in_channels * NR) * sizeof(float);
 }
 
 static int64_t product_row(const winograd_state *s)
@@ -125,7 +162,7 @@ static int64_t product_row(const winograd_state *s)
 /* Of one thread: its block's transformed input and one panel's products. */
 static int64_t thread_floats(const winograd_state *s)
 {
-	return POSITIONS * (s->row + product_row(s));
+	return s->positions * (s->row + product_row(s));
 }
 
 static size_t scratch_bytes(const oq_conv *conv, int64_t batch, int threads)
@@ -149,9 +186,9 @@ typedef struct winograd_call {
 static int64_t locate(const winograd_state *s, int64_t tile, int64_t at[3])
 {
 	int64_t in_patch = tile % s->tile_count;
-	at[0] = in_patch / (s->tiles[1] * s->tiles[2]) * 2;
-	at[1] = in_patch / s->tiles[2] % s->tiles[1] * 2;
-	at[2] = in_patch % s->tiles[2] * 2;
+	at[0] = in_patch / (s->tiles[1] * s->tiles[2]) * s->outs;
+	at[1] = in_patch / s->tiles[2] % s->tiles[1] * s->outs;
+	at[2] = in_patch % s->tiles[2] * s->outs;
 	return tile / s->tile_count;
 }
 
@@ -175,7 +212,7 @@ static void multiply_panel(const winograd_call *call, int64_t panel, int64_t til
 	int64_t in = call->conv->shape.in_channels, row = product_row(s);
 	const float *a[BLOCK_MOST];
 	float *c[BLOCK_MOST];
-	for (int64_t p = 0; p < POSITIONS; p++) {
+	for (int64_t p = 0; p < s->positions; p++) {
 		for (int64_t t = 0; t < tiles; t++) {
 			a[t] = input + p * s->row + t * in;
 			c[t] = products + p * row + t * NR;
@@ -206,7 +243,7 @@ static void run_blocks(const winograd_call *call, float *scratch, int threads)
 	int64_t blocks = (call->tiles + s->block - 1) / s->block;
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic)
 	for (int64_t b = 0; b < blocks; b++) {
-		float *input = scratch + (threads > 1 ? omp_get_thread_num() : 0) * thread_floats(s), *products = input + POSITIONS * s->row;
+		float *input = scratch + (threads > 1 ? omp_get_thread_num() : 0) * thread_floats(s), *products = input + s->positions * s->row;
 		int64_t first = b * s->block, tiles = call->tiles - first < s->block ? call->tiles - first : s->block;
 		for (int64_t t = 0; t < tiles; t++)
 			input_tile(call, first + t, t, input);
@@ -225,7 +262,7 @@ static void share_blocks(const winograd_call *call, float *scratch, int threads)
 		int64_t tiles = call->tiles - first < s->block ? call->tiles - first : s->block;
 #pragma omp parallel num_threads(threads)
 		{
-			float *products = scratch + POSITIONS * s->row + omp_get_thread_num() * thread_floats(s);
+			float *products = scratch + s->positions * s->row + omp_get_thread_num() * thread_floats(s);
 #pragma omp for schedule(static)
 			for (int64_t t = 0; t < tiles; t++)
 				input_tile(call, first + t, t, scratch);
@@ -238,16 +275,16 @@ static void share_blocks(const winograd_call *call, float *scratch, int threads)
 	}
 }
 
-static const oq_winograd_kernels *kernels_for(oq_isa isa)
+static const oq_winograd_kernels *kernels_for(oq_isa isa, int edge)
 {
 #ifdef OQ_KERNEL_X86
 	if (isa == OQ_ISA_AVX512)
-		return &oq_winograd_avx512;
+		return &oq_winograd_avx512[edge == 6];
 	if (isa == OQ_ISA_AVX2)
-		return &oq_winograd_avx2;
+		return &oq_winograd_avx2[edge == 6];
 #endif
 	(void)isa;
-	return &oq_winograd_plain;
+	return &oq_winograd_plain[edge == 6];
 }
 
 static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
@@ -257,7 +294,7 @@ static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_con
 	const winograd_state *s = conv->state;
 	const oq_conv_shape *shape = &conv->shape;
 	int64_t voxels = shape->in[0] * shape->in[1] * shape->in[2];
-	const winograd_call call = {.conv = conv, .state = s, .kernels = kernels_for(conv->isa), .x = x, .prologue = prologue,
+	const winograd_call call = {.conv = conv, .state = s, .kernels = kernels_for(conv->isa, s->edge), .x = x, .prologue = prologue,
 		.epilogue = epilogue ? epilogue : &none, .y = y, .tiles = batch * s->tile_count, .in_patch = voxels * shape->in_channels,
 		.out_patch = voxels * shape->out_channels};
 	if (threads > 1 && call.tiles < 4 * threads * s->block)
@@ -266,4 +303,5 @@ static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_con
 		run_blocks(&call, scratch, threads);
 }
 
-const oq_conv_ops oq_winograd_f2_ops = {supports, create, release, weight_bytes, scratch_bytes, run};
+const oq_conv_ops oq_winograd_f2_ops = {supports, create_f2, release, weight_bytes, scratch_bytes, run};
+const oq_conv_ops oq_winograd_f4_ops = {supports, create_f4, release, weight_bytes, scratch_bytes, run};

@@ -1,12 +1,15 @@
-/* The transforms of Winograd F(2x2x2, 3x3x3), one table per instruction set. */
+/* The transforms of Winograd F(2x2x2, 3x3x3) and F(4x4x4, 3x3x3), one table per instruction set. */
 #ifndef OQ_NN_KERNEL_WINOGRAD_ISA_H
 #define OQ_NN_KERNEL_WINOGRAD_ISA_H
 
 #include "kernel/conv_f32.h"
 
-#define OQ_WINOGRAD_POSITIONS 64 /* 4x4x4 products for 2x2x2 outputs */
+/* F(4) interpolates at 0, +-P, +-Q and infinity. The usual 1 and 2 err four times as much; of all pairs these are within 3 % of the best, and
+ * every constant made of them is exact in float32. */
+#define OQ_WINOGRAD_P 0.625f
+#define OQ_WINOGRAD_Q 1.5f
 
-/* One tile: 4x4x4 voxels whose first one lies at `at` (may be outside: zero there, also after the prologue). */
+/* One tile: edge^3 voxels (edge 4 or 6) whose first one lies at `at` (may be outside: zero there, also after the prologue). */
 typedef struct oq_winograd_input {
 	const float *x;              /* [D][H][W][channels] of one patch */
 	int64_t size[3], at[3], channels;
@@ -15,7 +18,7 @@ typedef struct oq_winograd_input {
 	int64_t stride;
 } oq_winograd_input;
 
-/* One tile of one panel of 32 output channels. */
+/* One tile of one panel of 32 output channels: (edge-2)^3 outputs of edge^3 products. */
 typedef struct oq_winograd_output {
 	const float *products;       /* position p at products + p*stride, 32 channels each */
 	int64_t stride, size[3], at[3], channels, first, count; /* channels [first, first+count) of the output */
@@ -29,9 +32,10 @@ typedef struct oq_winograd_kernels {
 	void (*output)(const oq_winograd_output *tile);
 } oq_winograd_kernels;
 
-extern const oq_winograd_kernels oq_winograd_plain;
+/* F(2), F(4) */
+extern const oq_winograd_kernels oq_winograd_plain[2];
 #ifdef OQ_KERNEL_X86
-extern const oq_winograd_kernels oq_winograd_avx2, oq_winograd_avx512;
+extern const oq_winograd_kernels oq_winograd_avx2[2], oq_winograd_avx512[2];
 #endif
 
 #endif
