@@ -303,6 +303,29 @@ typedef struct oq_perturb_options {
 } oq_perturb_options;
 OQ_API oq_status oq_perturb(const oq_perturb_options *options, oq_error *err);
 
+typedef enum oq_saliency_variant {
+	OQ_SALIENCY_VARIANT_REFERENCE = 0,  /* 1 - cosine of the mean embedding of a voxel's windows, as the benchmark has it */
+	OQ_SALIENCY_VARIANT_MEAN_OF_COSINES /* the mean of 1 - cosine */
+} oq_saliency_variant;
+
+typedef struct oq_saliency_options {
+	oq_job job;                     /* one package; a manifest or patches, or neither with `scan`; outputs are not looked at, progress counts windows */
+	const char *scan;               /* one scan and a seed as job.coords says, instead of a manifest; or NULL */
+	double seed[3];
+	const char *output;             /* existing folder */
+	const char *compare;            /* another package of the same patches, or NULL; ... */
+	oq_precision compare_precision; /* ... with NULL and a precision: the same package in that one */
+	const char *mask;               /* the lesion, above 0: an image for a scan, .npy of the patches' shape for patches; or NULL. Manifests have theirs
+	                                   in job.mask_column or a column mask_path */
+	double box_mm;                  /* without a mask: edge of a cube around the seed; 0 = 20 */
+	int window_voxels;              /* edge of an occlusion; 0 = 12, the reference's */
+	oq_saliency_variant variant;
+} oq_saliency_options;
+/* Which voxels of a patch move its embedding: occlusion sensitivity. Writes maps.npy [rows,1,D,H,W], saliency.json and saliency.csv, and for rows with
+ * a scan NNNN.nii.gz (the map in the scan's own space) and NNNN.png. A row that fails is reported and NaN (OQ_E_SOME_ROWS); OQ_E_INPUT when all
+ * do. `json` (free with oq_string_free) is saliency.json; may be NULL. docs/saliency.md has the formulas. */
+OQ_API oq_status oq_saliency(const oq_saliency_options *options, char **json, oq_error *err);
+
 typedef struct oq_certify_options {
 	const char *reference, *candidate; /* the float32 package, and the quantised one that was made from it */
 	const char *manifest;              /* test seeds; rows that calibration saw are refused */

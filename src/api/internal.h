@@ -36,6 +36,9 @@ oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_er
 /* Values of one patch, and the patch through one lane of a session. */
 size_t oq_model_patch_floats(const oq_model *model);
 oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err);
+/* oq_session_run on patches that are made when they are needed: `source` gives patch `index`, which stays valid until the same lane asks again. */
+typedef const float *(*oq_patch_source)(void *context, int64_t index, int lane);
+oq_status oq_session_run_from(oq_session *session, oq_patch_source source, void *context, int64_t count, float *embeddings, oq_error *err);
 
 /* oq_scan_patch by way of a region that several models cut their patches from. */
 oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, oq_crop *crop,

@@ -38,6 +38,8 @@ typedef struct oq_columns {
 	bool boxes;
 } oq_columns;
 
+/* A path of the manifest as one that can be opened; free with oq_free, NULL when out of memory. */
+char *oq_path_resolve(const char *manifest, const oq_columns *columns, const char *path);
 /* Manifest: header and sizes are checked, a bad row fails alone. `columns` may be NULL. */
 oq_status oq_rows_read(const char *manifest, const oq_columns *columns, oq_rows *rows, oq_error *err);
 /* The same as a job says it. */

@@ -238,13 +238,13 @@ void oq_session_close(oq_session *session)
 	oq_free(session);
 }
 
-oq_status oq_session_run(oq_session *session, const float *patches, int64_t count, float *embeddings, oq_error *err)
+oq_status oq_session_run_from(oq_session *session, oq_patch_source source, void *context, int64_t count, float *embeddings, oq_error *err)
 {
-	size_t in = oq_model_patch_floats(session->model), out = oq_nn_model_output_count(session->model->nn);
+	size_t out = oq_nn_model_output_count(session->model->nn);
 	oq_status status = OQ_OK;
 	if (session->lanes == 1 || count == 1) {
 		for (int64_t i = 0; i < count && status == OQ_OK; i++)
-			status = oq_session_lane(session, 0, patches + (size_t)i * in, embeddings + (size_t)i * out, err);
+			status = oq_session_lane(session, 0, source(context, i, 0), embeddings + (size_t)i * out, err);
 		return status;
 	}
 	int64_t next = 0;
@@ -259,7 +259,7 @@ oq_status oq_session_run(oq_session *session, const float *patches, int64_t coun
 		for (int64_t i = 0; i < count; i++) {
 			if (own.status != OQ_OK)
 				continue;
-			oq_status one = oq_session_lane(session, lane, patches + (size_t)i * in, embeddings + (size_t)i * out, &own);
+			oq_status one = oq_session_lane(session, lane, source(context, i, lane), embeddings + (size_t)i * out, &own);
 			if (one == OQ_OK)
 				continue;
 			own.status = one;
@@ -272,6 +272,25 @@ oq_status oq_session_run(oq_session *session, const float *patches, int64_t coun
 		}
 	}
 	return status;
+}
+
+/* Patches that lie one behind the other. */
+typedef struct patch_row {
+	const float *patches;
+	size_t floats;
+} patch_row;
+
+static const float *next_patch(void *context, int64_t index, int lane)
+{
+	const patch_row *row = context;
+	(void)lane;
+	return row->patches + (size_t)index * row->floats;
+}
+
+oq_status oq_session_run(oq_session *session, const float *patches, int64_t count, float *embeddings, oq_error *err)
+{
+	patch_row row = {patches, oq_model_patch_floats(session->model)};
+	return oq_session_run_from(session, next_patch, &row, count, embeddings, err);
 }
 
 void oq_session_profile(oq_session *session, bool on)

@@ -78,7 +78,7 @@ static oq_status find_columns(const oq_table *table, source *s, oq_error *err)
 }
 
 /* "OLD=NEW": a path that begins with OLD begins with NEW; then, what is relative is relative to the root, or to the manifest's folder. */
-static char *resolve(const char *manifest, const oq_columns *paths, const char *path)
+char *oq_path_resolve(const char *manifest, const oq_columns *paths, const char *path)
 {
 	const char *slash = strrchr(manifest, '/'), *equals = paths && paths->map ? strchr(paths->map, '=') : NULL, *prefix = "";
 	size_t old = equals ? (size_t)(equals - paths->map) : 0, folder = slash ? (size_t)(slash - manifest) + 1 : 0;
@@ -169,7 +169,7 @@ static oq_status group_rows(oq_rows *rows, const char *manifest, const oq_column
 	for (int64_t i = 0; i < rows->count && status == OQ_OK; i++) {
 		if (first[i] == i) {
 			rows->rows[i].scan = rows->scan_count;
-			rows->scans[rows->scan_count] = resolve(manifest, paths, oq_table_cell(rows->table, i, path_column));
+			rows->scans[rows->scan_count] = oq_path_resolve(manifest, paths, oq_table_cell(rows->table, i, path_column));
 			if (!rows->scans[rows->scan_count++])
 				status = oq_fail_memory(err, manifest, 0);
 		} else {
@@ -312,7 +312,7 @@ static oq_status check_box(const oq_job *job, const oq_row *row, const oq_scan *
 static oq_status seed_of_mask(const oq_job *job, oq_rows *rows, int64_t index, const oq_scan *scan, double lps[3], oq_error *err)
 {
 	const oq_columns columns = columns_of(job);
-	char *path = resolve(job->manifest, &columns, oq_table_cell(rows->table, index, rows->mask_column));
+	char *path = oq_path_resolve(job->manifest, &columns, oq_table_cell(rows->table, index, rows->mask_column));
 	const char *name = job->log_paths ? path : "mask";
 	const oq_volume_options options = {.geometry = (oq_geometry_rule)job->scan.geometry, .allow_shear = job->scan.allow_shear,
 		.assume_orientation = job->scan.assume_orientation, .name = job->log_paths ? NULL : name};

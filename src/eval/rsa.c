@@ -1,10 +1,10 @@
 #include "rsa.h"
 
 #include "core/mem.h"
+#include "eval/rank.h"
 #include "eval/similarity.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 int64_t oq_rsa_rows(int64_t rows)
 {
@@ -43,63 +43,22 @@ static void distances(const oq_matrix *x, int threads, const double *norms, doub
 	}
 }
 
-typedef struct ranked {
-	double value;
-	int64_t index;
-} ranked;
-
-static int ascending(const void *a, const void *b)
-{
-	double x = ((const ranked *)a)->value, y = ((const ranked *)b)->value;
-	return (x > y) - (x < y);
-}
-
-static void rank(double *values, int64_t count, ranked *room)
-{
-	for (int64_t i = 0; i < count; i++)
-		room[i] = (ranked){values[i], i};
-	qsort(room, (size_t)count, sizeof *room, ascending);
-	for (int64_t first = 0; first < count;) {
-		int64_t last = first + 1;
-		while (last < count && !(room[last].value > room[first].value))
-			last++;
-		for (int64_t i = first; i < last; i++)
-			values[room[i].index] = 0.5 * (double)(first + last + 1);
-		first = last;
-	}
-}
-
 oq_status oq_rsa_ranks(const oq_matrix *x, int threads, double **ranks, oq_error *err)
 {
 	int64_t n = oq_rsa_rows(x->rows), pairs = oq_rsa_pairs(x->rows);
 	double *values = oq_alloc((size_t)pairs * sizeof *values), *norms = oq_alloc((size_t)n * sizeof *norms);
-	ranked *room = oq_alloc((size_t)pairs * sizeof *room);
-	oq_status status = values && norms && room ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)pairs * sizeof *room);
+	oq_status status = values && norms ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)pairs * sizeof *values);
 	if (status == OQ_OK) {
 		for (int64_t i = 0; i < n; i++)
 			norms[i] = sqrt(dot(picked(x, i), picked(x, i), x->columns));
 		distances(x, threads, norms, values);
-		rank(values, pairs, room);
+		status = oq_rank(values, pairs, err);
+	}
+	if (status == OQ_OK) {
 		*ranks = values;
 		values = NULL;
 	}
 	oq_free(values);
 	oq_free(norms);
-	oq_free(room);
 	return status;
-}
-
-double oq_correlation(const double *a, const double *b, int64_t count)
-{
-	double ma = 0, mb = 0, aa = 0, bb = 0, ab = 0;
-	for (int64_t i = 0; i < count; i++) {
-		ma += a[i] / (double)count;
-		mb += b[i] / (double)count;
-	}
-	for (int64_t i = 0; i < count; i++) {
-		aa += (a[i] - ma) * (a[i] - ma);
-		bb += (b[i] - mb) * (b[i] - mb);
-		ab += (a[i] - ma) * (b[i] - mb);
-	}
-	return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : NAN;
 }

@@ -1,4 +1,4 @@
-/* Representational similarity: ranks of the pairwise cosine distances of a set, and their correlation. */
+/* Representational similarity: ranks of the pairwise cosine distances of a set. */
 #ifndef OQ_EVAL_RSA_H
 #define OQ_EVAL_RSA_H
 
@@ -13,7 +13,5 @@ static inline int64_t oq_rsa_pairs(int64_t rows)
 }
 /* Ranks (ties: the mean rank) of the distances, in the order (0,1), (0,2), ..., (1,2), ...; free with oq_free. */
 oq_status oq_rsa_ranks(const oq_matrix *x, int threads, double **ranks, oq_error *err);
-/* Pearson's; NaN when one has no spread. */
-double oq_correlation(const double *a, const double *b, int64_t count);
 
 #endif

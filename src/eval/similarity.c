@@ -3,6 +3,7 @@
 #include "eval/similarity.h"
 
 #include "core/mem.h"
+#include "eval/rank.h"
 #include "eval/fidelity.h"
 #include "eval/rows.h"
 #include "rsa.h"

@@ -104,8 +104,21 @@ static oq_status refuse_outside(const double seed[3], const oq_seed_place *p, oq
 		seed[2], p->outside_mm, p->hint[0] ? "; it would be " : "", p->hint);
 }
 
+/* Padding of each final axis: what the crop lacks, the smaller half in front. */
+static void pad_range(const oq_patch_spec *spec, oq_patch_info *info)
+{
+	int world[3];
+	bool flip[3];
+	final_axes(spec, world, flip);
+	for (int i = 0; i < 3; i++) {
+		int64_t lack = spec->size[i] - (info->high[world[i]] - info->low[world[i]]);
+		info->pad_before[i] = lack / 2;
+		info->pad_after[i] = lack - info->pad_before[i];
+	}
+}
+
 /* The part [low,high) of the crop [R][A][S] -> out in final axes, scaled and clipped; the padding keeps the 0 that `out` was filled with. */
-static void turn_and_scale(const oq_patch_spec *spec, const oq_crop *crop, oq_patch_info *info, float *out)
+static void turn_and_scale(const oq_patch_spec *spec, const oq_crop *crop, const oq_patch_info *info, float *out)
 {
 	int world[3];
 	bool flip[3];
@@ -118,8 +131,6 @@ static void turn_and_scale(const oq_patch_spec *spec, const oq_crop *crop, oq_pa
 		n[i] = info->high[world[i]] - info->low[world[i]];
 		stride[i] = flip[i] ? -step[world[i]] : step[world[i]];
 		start += flip[i] ? step[world[i]] * (n[i] - 1) : 0;
-		info->pad_before[i] = (spec->size[i] - n[i]) / 2;
-		info->pad_after[i] = spec->size[i] - n[i] - info->pad_before[i];
 	}
 	float range = spec->hu_max - spec->hu_min, span = spec->out_max - spec->out_min;
 	for (int64_t a = 0; a < n[0]; a++)
@@ -195,26 +206,35 @@ void oq_patch_reach(const oq_patch_spec *spec, int64_t reach[3])
 		reach[world[i]] = spec->size[i] > reach[world[i]] ? spec->size[i] : reach[world[i]];
 }
 
-oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_crop *crop, float *out,
+/* The grids of scan and patch, and where the seed puts the crop. */
+static oq_status place_patch(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_lps_grid *lps, oq_target_grid *target,
 	oq_patch_info *info, oq_error *err)
 {
-	oq_patch_info own;
-	info = info ? info : &own;
 	*info = (oq_patch_info){0};
 	for (int i = 0; i < 3; i++)
 		if (!isfinite(seed_lps_mm[i]))
 			return oq_fail(err, OQ_E_INPUT, "E_COORD", "seed: coordinate %d is %g, expected a finite number of millimetres", i, seed_lps_mm[i]);
-	oq_lps_grid lps;
-	oq_target_grid target;
 	oq_seed_place place;
-	oq_lps_grid_of(volume, &lps);
-	oq_target_grid_of(&lps, spec, &target);
+	oq_lps_grid_of(volume, lps);
+	oq_target_grid_of(lps, spec, target);
 	oq_seed_locate(volume, seed_lps_mm, &place);
 	info->seed_inside = place.inside;
 	info->seed_hu = place.hu;
 	memcpy(info->seed_ijk, place.ijk, sizeof info->seed_ijk);
-	if (!crop_range(spec, &target, seed_lps_mm, info))
+	if (!crop_range(spec, target, seed_lps_mm, info))
 		return refuse_outside(seed_lps_mm, &place, err);
+	pad_range(spec, info);
+	return OQ_OK;
+}
+
+oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_crop *crop, float *out,
+	oq_patch_info *info, oq_error *err)
+{
+	oq_patch_info own;
+	oq_lps_grid lps;
+	oq_target_grid target;
+	info = info ? info : &own;
+	OQ_TRY(place_patch(volume, spec, seed_lps_mm, &lps, &target, info, err));
 	if (!covers(crop, volume, spec, seed_lps_mm, info)) {
 		memcpy(crop->seed, seed_lps_mm, sizeof crop->seed);
 		OQ_TRY(fill_crop(crop, volume, spec, &lps, &target, info, err));
@@ -232,4 +252,30 @@ oq_status oq_patch_extract(const oq_volume *volume, const oq_patch_spec *spec, c
 	oq_status status = oq_patch_extract_shared(volume, spec, seed_lps_mm, &crop, out, info, err);
 	oq_crop_free(&crop);
 	return status;
+}
+
+oq_status oq_patch_locate(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_patch_place *out, oq_error *err)
+{
+	oq_patch_info info;
+	oq_lps_grid lps;
+	oq_target_grid target;
+	int world[3];
+	bool flip[3];
+	OQ_TRY(place_patch(volume, spec, seed_lps_mm, &lps, &target, &info, err));
+	final_axes(spec, world, flip);
+	for (int i = 0; i < 3; i++) {
+		out->first[i] = info.pad_before[i];
+		out->end[i] = spec->size[i] - info.pad_after[i];
+	}
+	for (int axis = 0; axis < 3; axis++) { /* L, P, S axis of the scan, and the file's axis behind it */
+		double *row = out->to_scan[lps.source[axis]], sign = lps.flip[axis] ? -1 : 1;
+		row[3] = sign * target.to_source[axis][3] + (lps.flip[axis] ? (double)(lps.size[axis] - 1) : 0);
+		for (int i = 0; i < 3; i++) { /* along final axis i: target index = first + step * patch index */
+			double step = flip[i] ? -1 : 1, along = sign * target.to_source[axis][world[i]];
+			double first = flip[i] ? (double)(info.high[world[i]] - 1 + info.pad_before[i]) : (double)(info.low[world[i]] - info.pad_before[i]);
+			row[i] = along * step;
+			row[3] += along * first;
+		}
+	}
+	return OQ_OK;
 }

@@ -123,16 +123,43 @@ static double ras_to_y(const frame *f, double value)
 	return (f->plane->down_back ? f->high[f->plane->down] - value : value - f->low[f->plane->down]) / f->mm;
 }
 
-static void draw_scan(const canvas *c, const oq_volume *v, const frame *f, double level, double width)
+/* From dark violet by red to yellow, brightness rising throughout, so that it also reads in grey. */
+static void heat(double share, double rgb[3])
+{
+	static const double stops[5][3] = {{40, 10, 80}, {140, 30, 110}, {225, 65, 60}, {250, 150, 40}, {255, 240, 140}};
+	double at = fmin(fmax(share, 0), 1) * 4;
+	int low = at < 3 ? (int)at : 3;
+	for (int i = 0; i < 3; i++)
+		rgb[i] = stops[low][i] + (at - low) * (stops[low + 1][i] - stops[low][i]);
+}
+
+/* The map's colour over a grey value, the more opaque the greater. */
+static void blend(const oq_view_options *o, const oq_volume *v, const double ras[3], double rgb[3])
+{
+	double ijk[3], color[3];
+	bool inside;
+	oq_volume_from_ras(v, ras, ijk);
+	double share = oq_overlay_at(o->overlay, ijk, &inside) / o->overlay_high;
+	if (!inside || !(share > 0))
+		return;
+	double opaque = 0.15 + 0.55 * fmin(share, 1);
+	heat(share, color);
+	for (int i = 0; i < 3; i++)
+		rgb[i] = (1 - opaque) * rgb[i] + opaque * color[i];
+}
+
+static void draw_scan(const canvas *c, const oq_volume *v, const frame *f, const oq_view_options *o)
 {
 #pragma omp parallel for
 	for (int y = 0; y < f->height; y++)
 		for (int x = 0; x < f->width; x++) {
 			double ras[3];
 			pixel_to_ras(f, x + 0.5, y + 0.5, ras);
-			double hu = hu_at(v, ras);
-			int gray = isnan(hu) ? 0 : (int)(fmin(fmax((hu - level) / width + 0.5, 0), 1) * 255 + 0.5);
-			set_pixel(c, f->left + x, f->top + y, gray, gray, gray);
+			double hu = hu_at(v, ras), gray = isnan(hu) ? 0 : fmin(fmax((hu - o->level_hu) / o->width_hu + 0.5, 0), 1) * 255;
+			double rgb[3] = {gray, gray, gray};
+			if (o->overlay && o->overlay_high > 0)
+				blend(o, v, ras, rgb);
+			set_pixel(c, f->left + x, f->top + y, (int)(rgb[0] + 0.5), (int)(rgb[1] + 0.5), (int)(rgb[2] + 0.5));
 		}
 }
 
@@ -174,14 +201,25 @@ static void draw_letters(const canvas *c, const frame *f)
 	draw_letter(c, middle_x, f->top + f->height + 5, f->plane->letters[3]);
 }
 
-static int place_frames(const oq_volume *v, const double seed_ras[3], frame frames[3])
+/* The box around the scan, cut to the field around the seed where there is one. */
+static void field_box(const oq_volume *v, const double seed_ras[3], const double field_mm[3], double low[3], double high[3])
+{
+	world_box(v, low, high);
+	for (int i = 0; i < 3; i++)
+		if (field_mm[i] > 0) {
+			low[i] = seed_ras[i] - field_mm[i] / 2;
+			high[i] = seed_ras[i] + field_mm[i] / 2;
+		}
+}
+
+static int place_frames(const oq_volume *v, const double seed_ras[3], const double field_mm[3], frame frames[3])
 {
 	int left = GAP + MARGIN;
 	for (int i = 0; i < 3; i++) {
 		frame *f = &frames[i];
 		*f = (frame){.plane = &planes[i], .left = left, .top = GAP + MARGIN};
 		memcpy(f->seed, seed_ras, sizeof f->seed);
-		world_box(v, f->low, f->high);
+		field_box(v, seed_ras, field_mm, f->low, f->high);
 		double wide = f->high[f->plane->right] - f->low[f->plane->right], tall = f->high[f->plane->down] - f->low[f->plane->down];
 		f->mm = fmax(tall / SIDE, wide / MOST);
 		f->width = (int)fmax(ceil(wide / f->mm), 1);
@@ -193,19 +231,22 @@ static int place_frames(const oq_volume *v, const double seed_ras[3], frame fram
 
 oq_status oq_view_write_png(const oq_volume *volume, const double seed_lps_mm[3], const oq_view_options *options, const char *path, oq_error *err)
 {
-	const double seed_ras[3] = {-seed_lps_mm[0], -seed_lps_mm[1], seed_lps_mm[2]}, none[3] = {0, 0, 0};
-	bool windowed = options && options->width_hu > 0;
-	double level = windowed ? options->level_hu : 40, width = windowed ? options->width_hu : 400;
+	const double seed_ras[3] = {-seed_lps_mm[0], -seed_lps_mm[1], seed_lps_mm[2]};
+	oq_view_options o = options ? *options : (oq_view_options){0};
+	if (!(o.width_hu > 0)) {
+		o.level_hu = 40;
+		o.width_hu = 400;
+	}
 	frame frames[3];
-	canvas c = {.width = place_frames(volume, seed_ras, frames), .height = SIDE + 2 * (GAP + MARGIN)};
+	canvas c = {.width = place_frames(volume, seed_ras, o.field_mm, frames), .height = SIDE + 2 * (GAP + MARGIN)};
 	for (int i = 0; i < 3; i++)
 		c.height = frames[i].height + 2 * (GAP + MARGIN) > c.height ? frames[i].height + 2 * (GAP + MARGIN) : c.height;
 	c.rgb = oq_calloc((size_t)c.width * (size_t)c.height, 3);
 	if (!c.rgb)
 		return oq_fail_memory(err, path, (size_t)c.width * (size_t)c.height * 3);
 	for (int i = 0; i < 3; i++) {
-		draw_scan(&c, volume, &frames[i], level, width);
-		draw_marks(&c, &frames[i], options ? options->box_mm : none);
+		draw_scan(&c, volume, &frames[i], &o);
+		draw_marks(&c, &frames[i], o.box_mm);
 		draw_letters(&c, &frames[i]);
 	}
 	oq_status status = oq_png_write_rgb(path, c.width, c.height, c.rgb, err);

@@ -67,4 +67,12 @@ void oq_patch_reach(const oq_patch_spec *spec, int64_t reach[3]);
 void oq_crop_forget(oq_crop *crop);
 void oq_crop_free(oq_crop *crop);
 
+/* Where the voxels of a patch come from. */
+typedef struct oq_patch_place {
+	double to_scan[3][4];     /* index in the patch -> continuous voxel index (i,j,k) of the file */
+	int64_t first[3], end[3]; /* of the patch's indices that do come from the grid: [first,end); the rest is padding, which has no place */
+} oq_patch_place;
+/* Of the patch that oq_patch_extract cuts at this seed. Errors as there. */
+oq_status oq_patch_locate(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_patch_place *out, oq_error *err);
+
 #endif
