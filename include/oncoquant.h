@@ -371,6 +371,26 @@ typedef struct oq_evaluate_options {
  * oq_string_free; may be NULL) is the document "oncoquant-evaluate". */
 OQ_API oq_status oq_evaluate(const oq_evaluate_options *options, char **json, oq_error *err);
 
+typedef struct oq_survival_options {
+	const char *labels;             /* CSV */
+	const char *time, *event;       /* its columns: time to the event or to the end of follow-up, and 1 or 0 (censored) */
+	const char *patient;            /* column of the patient, or NULL: every row another */
+	const char *const *scores;      /* columns with scores: a higher one, an earlier event */
+	int score_count;
+	const char *const *embeddings;  /* .npy, rows as in the labels: a ridge Cox probe on grouped folds makes a score of each */
+	int embedding_count;            /* with score_count 1 to 16 */
+	const char *group;              /* column of up to 8 groups to draw; NULL: halves of the first score */
+	const char *output;             /* existing folder for survival.json, survival.csv and survival.svg; or NULL */
+	double horizon;                 /* Uno's concordance up to this time; 0: all */
+	int folds, repeats;             /* of the probe; 0 = 5 and 5 */
+	int resamples;                  /* of patients, for intervals; 0 = 1000 */
+	uint64_t seed;
+	int threads;                    /* 0 = processors granted */
+} oq_survival_options;
+/* Time to an event: Harrell's and Uno's concordance with intervals, differences to the first score, Cox, Kaplan-Meier, log-rank
+ * (docs/evaluation.md). `json` (free with oq_string_free; may be NULL) is the document "oncoquant-survival". */
+OQ_API oq_status oq_evaluate_survival(const oq_survival_options *options, char **json, oq_error *err);
+
 /* ---- 9. Energy ----------------------------------------------------------------------------------------------------- */
 
 typedef struct oq_energy oq_energy;

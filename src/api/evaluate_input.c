@@ -143,15 +143,6 @@ static oq_status join(const oq_evaluation *e, const char *labels_path, source *s
 	return OQ_OK;
 }
 
-static bool is_missing(const char *cell)
-{
-	static const char *const words[] = {"", "nan", "NaN", "NA", "N/A", "NULL", "null", "None", "."};
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (!strcmp(cell, words[i]))
-			return true;
-	return false;
-}
-
 /* Numbers by value, so that 1 and 1.0 are one class; else as text. */
 static int compare_classes(const char *a, const char *b)
 {
@@ -245,7 +236,7 @@ static void choose_rows(oq_evaluation *e, const source *sources)
 			p->unmatched++;
 		else if (failed)
 			p->failed++;
-		else if (is_missing(oq_table_cell(p->table, r, p->label)))
+		else if (oq_cell_is_missing(oq_table_cell(p->table, r, p->label)))
 			p->unlabelled++;
 		else
 			p->line[p->rows++] = r;

@@ -30,3 +30,12 @@ oq_status oq_first_same(const char *const *texts, int64_t count, int64_t *first,
 	oq_free(sorted);
 	return OQ_OK;
 }
+
+bool oq_cell_is_missing(const char *cell)
+{
+	static const char *const words[] = {"", "nan", "NaN", "NA", "N/A", "NULL", "null", "None", "."};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (!strcmp(cell, words[i]))
+			return true;
+	return false;
+}

@@ -128,7 +128,13 @@ static const oq_command command_knn = {"evaluate knn", "A.npy [B.npy...] --label
 	"  oncoquant evaluate knn ct-fm.npy merlin.npy --labels labels.csv --label y --id nodule_id -o knn.json --scores scores.csv\n"
 	"  oncoquant evaluate knn ct-fm.npy --labels labels.csv --protocol paper\n", NULL};
 
-static const subcommand parts[] = {{"knn", &command_knn, run_probe, OQ_PROBE_KNN}};
+/* A part with options of its own. */
+static int run_other(const subcommand *which, int argc, char **argv)
+{
+	return which->command->run(argc, argv);
+}
+
+static const subcommand parts[] = {{"knn", &command_knn, run_probe, OQ_PROBE_KNN}, {"survival", &oq_command_evaluate_survival, run_other, 0}};
 
 static int run(int argc, char **argv)
 {
@@ -141,9 +147,9 @@ static int run(int argc, char **argv)
 	int count, code = oq_options_parse(&oq_command_evaluate, options, &common, argc, argv, &word, 1, &count);
 	if (code)
 		return code < 0 ? oq_cli_flush() : code;
-	return oq_cli_usage("evaluate: expected knn; see oncoquant evaluate --help");
+	return oq_cli_usage("evaluate: expected knn or survival; see oncoquant evaluate --help");
 }
 
-const oq_command oq_command_evaluate = {"evaluate", "knn EMBEDDINGS... [options]", "how well embeddings tell classes apart",
+const oq_command oq_command_evaluate = {"evaluate", "knn|survival EMBEDDINGS... [options]", "how well embeddings tell classes apart",
 	"Endpoints by k nearest neighbours, with sound splits and intervals, or as the benchmark did. 'evaluate knn --help' explains the options.",
 	"  oncoquant evaluate knn ct-fm.npy --labels labels.csv --label malignancy --patient patient-id\n", run};

@@ -10,8 +10,8 @@
 #define ITERATIONS 50
 #define HALVINGS 30
 #define INNER 400
-#define INNER_ACCURACY 1e-4 /* of a step; the next step corrects it */
-#define CONVERGED 1e-7      /* largest change of a case's risk: far below what an order of risks can see */
+#define FIRST_ACCURACY 0.1  /* of a step, later that of the last change: as exact as the step deserves, the next one corrects it */
+#define CONVERGED 1e-6      /* largest change of a case's risk; what is still missing is about its square */
 #define BLOCK 64            /* columns that a thread sums at a time */
 
 typedef struct fit {
@@ -97,12 +97,12 @@ static void multiply(fit *f)
 }
 
 /* step = (information + ridge)^-1 residual, nearly */
-static void solve(fit *f)
+static void solve(fit *f, double accuracy)
 {
 	int64_t n = f->ridge->x->columns;
 	memset(f->step, 0, (size_t)n * sizeof *f->step);
 	memcpy(f->direction, f->residual, (size_t)n * sizeof *f->direction);
-	double square = dot(f->residual, f->residual, n), enough = square * INNER_ACCURACY * INNER_ACCURACY;
+	double square = dot(f->residual, f->residual, n), enough = square * accuracy * accuracy;
 	for (int i = 0; i < INNER && square > enough; i++) {
 		multiply(f);
 		double length = square / dot(f->direction, f->product, n), before = square;
@@ -131,7 +131,7 @@ static double objective(fit *f, double share)
 }
 
 /* One step. Returns its reach: the largest change of a case's risk against another's. */
-static double newton(fit *f, double *value)
+static double newton(fit *f, double accuracy, double *value)
 {
 	int64_t columns = f->ridge->x->columns;
 	double share = 1, next = -INFINITY, low = INFINITY, high = -INFINITY;
@@ -139,7 +139,7 @@ static double newton(fit *f, double *value)
 	gather(f, f->slope, f->residual);
 	for (int64_t d = 0; d < columns; d++)
 		f->residual[d] -= f->ridge->ridge * f->b[d];
-	solve(f);
+	solve(f, accuracy);
 	spread(f, f->step, f->move);
 	for (int half = 0; half < HALVINGS; half++, share /= 2) {
 		next = objective(f, share);
@@ -171,7 +171,7 @@ static oq_status run(fit *f, double *b, oq_error *err)
 	double value = objective(f, 0);
 	int steps = 0;
 	while (steps++ < ITERATIONS && change > CONVERGED)
-		change = newton(f, &value);
+		change = newton(f, fmin(FIRST_ACCURACY, change), &value);
 	for (int64_t d = 0; d < columns; d++)
 		b[d] = f->b[d] * f->scale[d];
 	if (!(change <= CONVERGED))

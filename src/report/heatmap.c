@@ -77,30 +77,17 @@ oq_status oq_report_heatmap(const oq_heatmap *map, char **text, oq_error *err)
 	return oq_text_finish(&t, text, err);
 }
 
-/* A name as a CSV field: quoted where it has to be, and where a spreadsheet would run it. */
-static void add_field(oq_text *t, const char *name)
-{
-	if (!strpbrk(name, ",\"\n\r") && !strchr("=+-@", name[0])) {
-		oq_text_add(t, "%s", name);
-		return;
-	}
-	oq_text_add(t, "\"%s", strchr("=+-@", name[0]) && name[0] ? "'" : "");
-	for (; *name; name++)
-		oq_text_add(t, *name == '"' ? "\"\"" : "%c", *name);
-	oq_text_add(t, "\"");
-}
-
 oq_status oq_report_matrix_csv(const oq_heatmap *map, char **text, oq_error *err)
 {
 	oq_text t = {0};
 	oq_text_add(&t, "name");
 	for (int j = 0; j < map->count; j++) {
 		oq_text_add(&t, ",");
-		add_field(&t, map->names[j]);
+		oq_text_field(&t, map->names[j]);
 	}
 	for (int i = 0; i < map->count; i++) {
 		oq_text_add(&t, "\n");
-		add_field(&t, map->names[i]);
+		oq_text_field(&t, map->names[i]);
 		for (int j = 0; j < map->count; j++) {
 			double value = map->values[i * map->count + j];
 			if (isnan(value))

@@ -47,6 +47,19 @@ void oq_text_escape(oq_text *text, const char *value)
 	}
 }
 
+void oq_text_field(oq_text *text, const char *value)
+{
+	bool formula = value[0] && strchr("=+-@", value[0]);
+	if (!formula && !strpbrk(value, ",\"\n\r")) {
+		oq_text_add(text, "%s", value);
+		return;
+	}
+	oq_text_add(text, "\"%s", formula ? "'" : "");
+	for (; *value; value++)
+		oq_text_add(text, *value == '"' ? "\"\"" : "%c", *value);
+	oq_text_add(text, "\"");
+}
+
 oq_status oq_text_finish(oq_text *text, char **out, oq_error *err)
 {
 	if (text->failed || !text->bytes) {

@@ -16,6 +16,8 @@ __attribute__((format(printf, 2, 3)))
 void oq_text_add(oq_text *text, const char *format, ...);
 /* With &, <, > and quotes as entities. */
 void oq_text_escape(oq_text *text, const char *value);
+/* As a CSV field: quoted where it has to be, and where a spreadsheet would run it. */
+void oq_text_field(oq_text *text, const char *value);
 /* The text, to be freed with oq_free; or OQ_E_RESOURCE. */
 oq_status oq_text_finish(oq_text *text, char **out, oq_error *err);
 

@@ -24,7 +24,8 @@ typedef struct oq_concordance {
 /* Of pairs whose first event is known. Harrell's: every pair counts 1. Uno's: 1/G(t-)^2, G the Kaplan-Meier curve of censoring at the earlier time,
  * and only events up to `horizon` (INFINITY: all). OQ_E_INPUT when no pair can be compared. */
 typedef enum oq_concordance_kind { OQ_CONCORDANCE_HARRELL = 0, OQ_CONCORDANCE_UNO } oq_concordance_kind;
-oq_status oq_concordance_measure(const oq_survival *survival, const double *score, oq_concordance_kind kind, double horizon, oq_concordance *out, oq_error *err);
+oq_status oq_concordance_measure(const oq_survival *survival, const double *score, oq_concordance_kind kind, double horizon, oq_concordance *out,
+	oq_error *err);
 
 typedef struct oq_km_step {
 	double time;

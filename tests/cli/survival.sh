@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Survival as its users meet it: scores, embeddings, groups, files, what is left out and what is refused. The figures are tested in tests/eval.
+# usage: survival.sh ONCOQUANT TEST_DATA WORK
+set -u
+oq=$1 data=$2 work=$3
+failures=0 checks=0
+rm -rf "$work" && mkdir -p "$work/out" && cd "$work" || exit 1
+
+fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
+expect() {
+	local code=$1 word=$2 got
+	shift 2
+	checks=$((checks + 1))
+	"$@" >out.txt 2>err.txt
+	got=$?
+	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
+	if [ -n "$word" ]; then
+		[ "$(wc -l <err.txt)" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
+	fi
+}
+says() {
+	checks=$((checks + 1))
+	grep -qF -- "$2" "$1" || fail "$1 does not say $2"
+}
+same() {
+	checks=$((checks + 1))
+	cmp -s "$1" "$2" || fail "$1 and $2 differ"
+}
+
+e=$data/eval
+paste -d, "$e/A_labels.csv" "$e/surv_score.csv" | tr -d '\r' >cohort.csv
+
+# R's figures, through the whole command.
+expect 0 "" "$oq" evaluate survival --labels cohort.csv --score s,age --patient patient --resamples 200 -o out
+says out.txt "420 rows, 289 events, 226 patients"
+says out.txt "0.6316"
+says out.txt "0.6228"
+says out.txt "against the first"
+says out/survival.json '"c":	0.631551443238757'
+says out/survival.csv "group,time,at_risk,events,censored,survival,low95,high95"
+says out/survival.csv "low risk,"
+says out/survival.svg "<svg"
+says out/survival.svg "At risk"
+expect 0 "" "$oq" evaluate survival --labels cohort.csv --score s --patient patient --resamples 200 --threads 1 --json
+cp out.txt one.json
+expect 0 "" "$oq" evaluate survival --labels cohort.csv --score s --patient patient --resamples 200 --threads 3 --json
+same one.json out.txt
+expect 0 "" "$oq" evaluate survival --labels cohort.csv --score s --group y --horizon 700 --resamples 100
+says out.txt "groups: y"
+says out.txt "no patient column"
+
+# Embeddings: signal is found, one precision differs little from another, noise has none.
+expect 0 "" "$oq" evaluate survival "$e/A_m2.npy" "$e/A_m2_int8.npy" --labels cohort.csv --patient patient --repeats 1 --folds 3 --resamples 200 --json
+says out.txt '"ridge Cox, out of fold"'
+c=$(grep -A1 '"harrell":	{' out.txt | grep -oE '0\.[0-9]+' | head -1)
+checks=$((checks + 1))
+awk "BEGIN { exit !($c > 0.6 && $c < 0.7) }" || fail "concordance of A_m2 out of fold is $c, expected about 0.65"
+awk -F, -v OFS=, 'NR == 1 { print; next } { $4 = (NR * 7919) % 1000; print }' cohort.csv >shuffled.csv
+expect 0 "" "$oq" evaluate survival "$e/A_m2.npy" --labels shuffled.csv --patient patient --repeats 1 --folds 3 --resamples 200 --json
+c=$(grep -A1 '"harrell":	{' out.txt | grep -oE '0\.[0-9]+' | head -1)
+checks=$((checks + 1))
+awk "BEGIN { exit !($c > 0.4 && $c < 0.6) }" || fail "concordance on made-up times is $c, expected about 0.5"
+
+# Missing values are left out and counted; wrong ones are refused.
+sed '2s/,[^,]*$/,NA/' cohort.csv >missing.csv
+expect 0 "" "$oq" evaluate survival --labels missing.csv --score s --resamples 100
+says out.txt "419 rows"
+says out.txt "left out, without_label: 1 rows"
+sed '3s/,1410,/,-1,/' cohort.csv >negative.csv
+expect 4 "expected a number, 0 or more" "$oq" evaluate survival --labels negative.csv --score s
+expect 4 "expected 0 (censored) or 1" "$oq" evaluate survival --labels cohort.csv --score s --event age
+expect 2 "E_COLUMN" "$oq" evaluate survival --labels cohort.csv --score nothing
+expect 2 "--labels is needed" "$oq" evaluate survival --score s
+expect 2 "are needed" "$oq" evaluate survival --labels cohort.csv
+expect 4 "E_SHAPE" "$oq" evaluate survival "$e/R_test_retest.npy" --labels cohort.csv
+head -3 cohort.csv >few.csv
+expect 4 "E_EVENTS" "$oq" evaluate survival --labels few.csv --score s
+awk -F, -v OFS=, 'NR == 1 { print; next } { $7 = -$4; print }' cohort.csv >perfect.csv
+expect 0 "" "$oq" evaluate survival --labels perfect.csv --score s --resamples 100
+says out.txt "not fitted: E_SEPARATION"
+
+echo "$checks checks, $failures failures"
+[ $failures = 0 ]
