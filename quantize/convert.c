@@ -99,9 +99,9 @@ static bool add_model(const conversion *c, oq_json *root)
 static bool add_weights(conversion *c, oq_json *root)
 {
 	oq_json *weights = oq_json_add_object(root, "weights");
-	bool good = oq_json_add_string(weights, "file", "weights.safetensors") && oq_json_add_int(weights, "bytes", (int64_t)c->weight_bytes)
-		&& oq_json_add(weights, "sha256", c->hashes);
-	c->hashes = NULL; /* owned by the document now */
+	bool good = oq_json_add_string(weights, "file", "weights.safetensors") && oq_json_add_int(weights, "bytes", (int64_t)c->weight_bytes);
+	good = oq_json_add(weights, "sha256", c->hashes) && good;
+	c->hashes = NULL; /* owned by the document now, or freed */
 	return good;
 }
 

@@ -289,11 +289,9 @@ static oq_status run(const oq_job *job, bool embedding, oq_job_summary *summary,
 	oq_status status = run_cohort(&c);
 	if (summary)
 		summarise(&c, summary);
-	if (c.outputs) {
-		oq_progress_close(&c, false);
-		oq_lanes_close(&c);
-		close_cohort(&c);
-	}
+	oq_progress_close(&c, false);
+	oq_lanes_close(&c);
+	close_cohort(&c);
 	oq_locale_leave(locale);
 	return status;
 }

@@ -55,8 +55,10 @@ oq_status oq_model_open(const char *package, const oq_model_options *options, oq
 	if (!model)
 		return oq_fail_memory(err, package, sizeof *model);
 	double start = now_seconds();
+	const oq_float_state state = oq_float_enter(); /* folding and packing compute as well */
 	model->threads_per_patch = options && options->threads_per_patch > 1 ? options->threads_per_patch : 1;
 	oq_status status = open_model(model, package, options, err);
+	oq_float_leave(state);
 	model->open_seconds = now_seconds() - start;
 	if (status == OQ_OK)
 		*out = model;
@@ -201,7 +203,10 @@ static oq_status run_slices(oq_session *session, int lane, const float *patch, f
 
 oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
 {
-	return session->model->sliced ? run_slices(session, lane, patch, embedding, err) : oq_nn_session_run(session->nn[lane], patch, embedding, err);
+	const oq_float_state state = oq_float_enter();
+	oq_status status = session->model->sliced ? run_slices(session, lane, patch, embedding, err) : oq_nn_session_run(session->nn[lane], patch, embedding, err);
+	oq_float_leave(state);
+	return status;
 }
 
 oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq_error *err)

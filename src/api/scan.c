@@ -30,7 +30,9 @@ oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan
 	if (!scan)
 		return oq_fail_memory(err, path, sizeof *scan);
 	bool series = options && options->dicom && is_folder(path);
+	const oq_float_state state = oq_float_enter();
 	oq_status status = (series ? oq_dicom_read : oq_volume_read)(path, &volume_options, &scan->volume, err);
+	oq_float_leave(state);
 	if (status == OQ_OK)
 		*out = scan;
 	else
@@ -119,11 +121,13 @@ oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const
 	oq_patch_spec spec = model->spec;
 	oq_patch_info info;
 	spec.resample = resampling == OQ_RESAMPLING_EXACT ? OQ_RESAMPLE_EXACT : OQ_RESAMPLE_REFERENCE;
-	OQ_TRY(oq_patch_extract_shared(scan->volume, &spec, seed_lps_mm, crop, patch, &info, err));
-	if (report)
+	const oq_float_state state = oq_float_enter();
+	oq_status status = oq_patch_extract_shared(scan->volume, &spec, seed_lps_mm, crop, patch, &info, err);
+	oq_float_leave(state);
+	if (status == OQ_OK && report)
 		*report = (oq_patch_report){.padding_fraction = info.padding_fraction, .seed_hu = (double)info.seed_hu,
 			.grid_index = {info.center[0], info.center[1], info.center[2]}};
-	return OQ_OK;
+	return status;
 }
 
 oq_status oq_scan_patch(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, float *patch,

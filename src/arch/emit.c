@@ -34,6 +34,10 @@ oq_status oq_emit_open(oq_emitter *e, const char *where, const int64_t input[4],
 	e->nodes = oq_json_add_array(e->graph, "nodes");
 	e->tensors = oq_json_object();
 	oq_emit_check(e, e->nodes && e->tensors);
+	if (e->status != OQ_OK) {
+		oq_json_free(e->graph);
+		oq_json_free(e->tensors);
+	}
 	return e->status;
 }
 

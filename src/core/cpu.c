@@ -13,6 +13,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <xmmintrin.h>
 #endif
 
 /* What each cap of oneDNN leaves to us. */
@@ -90,6 +91,32 @@ static int granted_processors(void)
 		count = quota;
 	return count > 0 ? count : 1;
 }
+
+#if defined(__x86_64__)
+#define MXCSR_DEFAULT 0x1f80u /* exceptions masked, nearest, neither flush to zero nor denormals as zero */
+
+oq_float_state oq_float_enter(void)
+{
+	const oq_float_state state = {_mm_getcsr()};
+	_mm_setcsr(MXCSR_DEFAULT);
+	return state;
+}
+
+void oq_float_leave(oq_float_state state)
+{
+	_mm_setcsr(state.saved);
+}
+#else
+oq_float_state oq_float_enter(void)
+{
+	return (oq_float_state){0};
+}
+
+void oq_float_leave(oq_float_state state)
+{
+	(void)state;
+}
+#endif
 
 void oq_cpu_detect(oq_cpu *cpu)
 {

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum oq_isa { OQ_ISA_PLAIN = 0, OQ_ISA_AVX2, OQ_ISA_AVX512 } oq_isa; /* AVX2: with FMA and F16C; AVX512: F, BW, DQ, VL */
 
@@ -15,6 +16,14 @@ typedef struct oq_cpu {
 	size_t l2_bytes, l3_bytes; /* 0 when unknown */
 	char name[64];       /* brand string */
 } oq_cpu;
+
+/* The floating-point state that results are defined for: rounding to nearest, denormals kept. A host may have set another (flush to zero, another
+ * rounding) in the thread that calls us: enter saves it, leave puts it back. */
+typedef struct oq_float_state {
+	uint32_t saved;
+} oq_float_state;
+oq_float_state oq_float_enter(void);
+void oq_float_leave(oq_float_state state);
 
 void oq_cpu_detect(oq_cpu *cpu);
 const char *oq_isa_name(oq_isa isa);
