@@ -214,6 +214,19 @@ typedef struct oq_job_summary {
  * `resume` continues, to the same bytes as a run that was not disturbed, and which are refused without it (E_JOURNAL). Two runs of one
  * output at a time: the second is refused (E_LOCKED). docs/cohorts.md has it in full. `summary` may be NULL. */
 OQ_API oq_status oq_embed(const oq_job *job, oq_job_summary *summary, oq_error *err);
+typedef struct oq_dataset_options {
+	const char *recipe;           /* datasets/NAME.json */
+	const char *const *tables;    /* its published tables, CSV, 1 to 16, put together in this order */
+	int table_count;
+	const char *output;           /* the manifest */
+	bool only_present;            /* leave out rows whose scan is not there: by root and path_map, as in oq_job */
+	const char *root, *path_map;
+	int folds;                    /* of oq_fold; 0 = 5 */
+} oq_dataset_options;
+/* A manifest with the endpoint (oq_label), the patient (oq_group) and a fold that no patient straddles (oq_fold), a pure function of the group's
+ * name. `json` (free with oq_string_free; may be NULL): what was written and left out, beside what the benchmark had. */
+OQ_API oq_status oq_dataset(const oq_dataset_options *options, char **json, oq_error *err);
+
 /* What oq_embed would make of a manifest, without any network: JSON (free with oq_string_free) about every scan, and about every row where its
  * seed lands, the HU there, the share of padding for each package (there may be none), its warnings or why it would fail. Outputs are not used.
  * OQ_E_SOME_ROWS when some rows would fail, OQ_E_INPUT when all would; `json` is then filled all the same. */
