@@ -16,8 +16,8 @@
 /* A scan whose size its own file does not tell (its voxels are in another): 512 x 512 x 600 of 16 bits. */
 #define SCAN_UNKNOWN ((uint64_t)512 * 512 * 600 * 2)
 #define SCANS_LOOKED_AT 200
-/* What a thread maps beside its work: stack (8 MB unless told otherwise) and a heap of its own (64 MB). */
-#define THREAD_MAPS (72 * MEGABYTE)
+/* What a thread maps beside its work: a stack (8 MB unless told otherwise) and a heap of its own (twice 64 MB while it is being aligned). */
+#define THREAD_MAPS (136 * MEGABYTE)
 
 /* Decoded size of a scan with its file: gzip says it in its last four bytes (modulo 4 GB), others are as large as they are. */
 static uint64_t scan_bytes(const char *path)
@@ -58,7 +58,13 @@ static oq_status refuse(uint64_t need, uint64_t have, const char *whose, oq_erro
 		(unsigned long long)(have / MEGABYTE));
 }
 
-oq_status oq_budget_packages(const oq_job *job, oq_error *err)
+static int parts_in(uint64_t room, uint64_t each)
+{
+	uint64_t parts = room / each;
+	return parts > 4096 ? 4096 : (int)parts;
+}
+
+oq_status oq_budget_packages(const oq_job *job, int *threads, oq_error *err)
 {
 	const oq_memory_limit limit = oq_memory_limit_now(job->max_memory);
 	uint64_t need = BASE, left = oq_address_space_left();
@@ -70,7 +76,13 @@ oq_status oq_budget_packages(const oq_job *job, oq_error *err)
 	}
 	if (limit.bytes && need > limit.bytes)
 		return refuse(need, limit.bytes, limit.whose, err);
-	return need - BASE > left ? refuse(need - BASE, left, "the limit of the address space", err) : OQ_OK;
+	need -= BASE; /* is mapped by now */
+	if (need > left)
+		return refuse(need, left, "the limit of the address space", err);
+	/* Half of what is left is for data; the OpenMP runtime ends the process when it cannot make a thread. */
+	int fit = left == UINT64_MAX ? *threads : 1 + parts_in((left - need) / 2, THREAD_MAPS);
+	*threads = fit < *threads ? fit : *threads;
+	return OQ_OK;
 }
 
 void oq_budget_of(const oq_rows *rows, oq_model *const *models, int count, size_t lane_floats, oq_budget *out)
@@ -83,12 +95,6 @@ void oq_budget_of(const oq_rows *rows, oq_model *const *models, int count, size_
 		}
 }
 
-static int lanes_in(uint64_t room, uint64_t each)
-{
-	uint64_t lanes = room / each;
-	return lanes > 4096 ? 4096 : (int)lanes;
-}
-
 oq_status oq_budget_lanes(const oq_budget *b, const oq_job *job, int *lanes, oq_error *err)
 {
 	const oq_memory_limit limit = oq_memory_limit_now(job->max_memory);
@@ -97,8 +103,8 @@ oq_status oq_budget_lanes(const oq_budget *b, const oq_job *job, int *lanes, oq_
 		return refuse(need, limit.bytes, limit.whose, err);
 	if (b->per_lane > left) /* weights and libraries are mapped by now */
 		return refuse(b->per_lane, left, "the limit of the address space", err);
-	int fit = limit.bytes ? lanes_in(limit.bytes - b->fixed, b->per_lane) : *lanes;
-	int mapped = left == UINT64_MAX ? *lanes : lanes_in(left + THREAD_MAPS, b->per_lane + THREAD_MAPS);
+	int fit = limit.bytes ? parts_in(limit.bytes - b->fixed, b->per_lane) : *lanes;
+	int mapped = left == UINT64_MAX ? *lanes : parts_in(left + THREAD_MAPS, b->per_lane + THREAD_MAPS);
 	fit = mapped < fit ? mapped : fit;
 	*lanes = fit < *lanes ? fit : *lanes;
 	return OQ_OK;
