@@ -95,12 +95,12 @@ static void spatial_of(const oq_value *value, int64_t shape[4])
 		shape[i] = i < value->rank ? value->shape[i] : 1;
 }
 
-static void own_shape(const oq_step *step, oq_conv_shape *shape)
+static void own_shape(const oq_graph *graph, const oq_node *node, oq_conv_shape *shape)
 {
 	int64_t in[4], out[4];
-	const oq_attributes *a = &step->node->attributes;
-	spatial_of(oq_step_input(step, 0), in);
-	spatial_of(oq_step_output(step), out);
+	const oq_attributes *a = &node->attributes;
+	spatial_of(&graph->values[node->inputs[0]], in);
+	spatial_of(&graph->values[node->output], out);
 	*shape = (oq_conv_shape){.in_channels = in[0], .out_channels = out[0]};
 	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
 		shape->in[axis] = in[1 + axis];
@@ -130,9 +130,8 @@ static bool fits_winograd4(const oq_conv_shape *shape)
 /* The rule (docs/performance.md has the measurements behind it): Winograd where its fewer multiplications outweigh the
  * transforms and its larger weights, F(4) from 12^3 up; products over real taps where the map is small or the stride leaves oneDNN with gathers;
  * oneDNN's direct convolution for the rest. It reads shapes only, so that a plan is the same on every processor. */
-static bool choose_method(oq_convolution choice, const oq_step *step, const oq_conv_shape *shape, oq_conv_method *method)
+static bool choose_method(oq_convolution choice, const oq_attributes *a, const oq_conv_shape *shape, oq_conv_method *method)
 {
-	const oq_attributes *a = &step->node->attributes;
 	if (a->groups != 1 || a->dilation[0] != 1 || a->dilation[1] != 1 || a->dilation[2] != 1 || shape->in_channels < 16)
 		return false;
 	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2], taps = shape->kernel[0] * shape->kernel[1] * shape->kernel[2];
@@ -144,6 +143,14 @@ static bool choose_method(oq_convolution choice, const oq_step *step, const oq_c
 	if (taps == 1)
 		return strided || voxels <= POINTWISE_MAP;
 	return voxels <= SMALL_MAP || (strided && shape->in_channels >= DEEP_STRIDED);
+}
+
+bool oq_conv_beats_bf16(const oq_graph *graph, const oq_node *node, oq_convolution choice)
+{
+	oq_conv_shape shape;
+	oq_conv_method method;
+	own_shape(graph, node, &shape);
+	return choose_method(choice, &node->attributes, &shape, &method) && method == OQ_CONV_WINOGRAD_F4;
 }
 
 static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_method method, const oq_conv_shape *shape, const float *weights, oq_error *err)
@@ -221,14 +228,14 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 	conv_state *state = step->state;
 	oq_conv_shape shape;
 	oq_conv_method method;
-	own_shape(step, &shape);
+	own_shape(planner->graph, node, &shape);
 	OQ_TRY(load_layer(planner, node, w, err));
 	if (w->values && oq_precision_quantizable(planner->graph, node)) /* stems stay as they are: every later value hangs on them */
 		oq_round_floats(planner->stored, (size_t)w->out * w->per_out, w->values);
 	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)w->per_out;
 	if (node->compute != OQ_F32)
 		return plan_direct(planner, step, w, err);
-	if (!is_depthwise(node, &shape) && !choose_method(planner->convolution, step, &shape, &method))
+	if (!is_depthwise(node, &shape) && !choose_method(planner->convolution, &node->attributes, &shape, &method))
 		return plan_direct(planner, step, w, err);
 	state->bias = w->bias;
 	w->bias = NULL;

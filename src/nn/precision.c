@@ -62,7 +62,7 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	OQ_TRY(package_precision(package, &own, &weight_bits, err));
 	bool strict = options && options->strict;
 	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32,
-		.bf16 = cpu->avx512_bf16};
+		.bf16 = cpu->avx512_bf16, .convolution = strict ? OQ_CONVOLUTION_DIRECT : options ? options->convolution : OQ_CONVOLUTION_AUTO};
 	out->used = out->asked;
 	bool given = options && options->quantization;
 	if (out->asked == OQ_PRECISION_INT8 && own != OQ_PRECISION_INT8 && !given)
@@ -175,11 +175,11 @@ static oq_status choose_int8(oq_graph *graph, const oq_nn_quantization *q, oq_er
 	return OQ_OK;
 }
 
-static void choose_bf16(oq_graph *graph)
+static void choose_bf16(oq_graph *graph, oq_convolution convolution)
 {
 	for (int i = 0; i < graph->node_count; i++) {
 		oq_node *node = &graph->nodes[i];
-		if (!node->removed && node->compute == OQ_F32 && oq_precision_quantizable(graph, node))
+		if (!node->removed && node->compute == OQ_F32 && oq_precision_quantizable(graph, node) && !oq_conv_beats_bf16(graph, node, convolution))
 			node->compute = OQ_BF16;
 	}
 }
@@ -398,7 +398,7 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 	if (resolution->used == OQ_PRECISION_INT8)
 		OQ_TRY(choose_int8(graph, quantization, err));
 	if (resolution->bf16)
-		choose_bf16(graph);
+		choose_bf16(graph, resolution->convolution);
 	fuse_gelu(graph);
 	pass_bytes(graph);
 	for (int v = 0; v < graph->value_count; v++) {
