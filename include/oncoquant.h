@@ -356,7 +356,13 @@ OQ_API oq_status oq_certify(const oq_certify_options *options, char **json, oq_e
 
 /* ---- 8. Evaluation ------------------------------------------------------------------------------------------------- */
 
-typedef enum oq_probe { OQ_PROBE_KNN = 0, OQ_PROBE_LINEAR, OQ_PROBE_FEW_SHOT, OQ_PROBE_ENSEMBLE } oq_probe;
+typedef enum oq_probe {
+	OQ_PROBE_KNN = 0,
+	OQ_PROBE_LINEAR,    /* logistic regression */
+	OQ_PROBE_FEW_SHOT,  /* kNN on a few rows of each class */
+	OQ_PROBE_ALIGNMENT, /* ensemble of kNN models, weighted by their common neighbours */
+	OQ_PROBE_STACKING   /* ensemble of kNN models, stacked by a logistic regression; two classes */
+} oq_probe;
 typedef enum oq_protocol {
 	OQ_PROTOCOL_STRICT = 0, /* patients on one side, repeated folds, intervals that count the cases */
 	OQ_PROTOCOL_PAPER       /* the reference benchmark's, choice by choice, to reproduce its figures */
@@ -377,7 +383,9 @@ typedef struct oq_evaluate_options {
 	const char *output;            /* JSON to write: the result; or NULL */
 	int folds, repeats;            /* strict; 0 = 5 and 5 */
 	uint64_t seed;                 /* strict */
-	int most_neighbours;           /* k is chosen from 1 to this; 0 = 50 */
+	int most_neighbours;           /* kNN: k is chosen from 1 to this; 0 = 50 */
+	int shots;                     /* few-shot: rows of each class; 0 = 1, 5 and 10 in turn */
+	double c;                      /* linear: C of the regression; 0 = by the protocol */
 	int threads;                   /* 0 = processors granted */
 } oq_evaluate_options;
 /* How well the embeddings tell classes apart (docs/evaluation.md). Rows without embedding or label are left out and counted. `json` (free with

@@ -78,6 +78,7 @@ static oq_status evaluate(oq_evaluation *e, char **json, oq_error *err)
 	if (o->write_splits)
 		OQ_TRY(oq_evaluate_write_splits(e, o->write_splits, err));
 	OQ_TRY(oq_evaluate_probe(e, err));
+	OQ_TRY(oq_evaluate_infer(e, err));
 	if (o->scores)
 		OQ_TRY(oq_evaluate_write_scores(e, o->scores, err));
 	char *text = NULL;
@@ -98,12 +99,15 @@ static void close_evaluation(oq_evaluation *e)
 		oq_free(e->names[m]);
 	}
 	for (int i = 0; i < e->entry_count; i++) {
-		for (int s = 0; s < e->split_count && e->entries[i].outcomes; s++)
+		for (int s = 0; s < e->split_count && e->entries[i].outcomes; s++) {
 			oq_free(e->entries[i].outcomes[s].scores);
+			oq_free(e->entries[i].outcomes[s].weights);
+		}
 		oq_free(e->entries[i].outcomes);
 		oq_free(e->entries[i].pooled);
 	}
 	oq_free(e->entries);
+	oq_free(e->comparisons);
 	for (int s = 0; s < e->split_count; s++)
 		oq_split_free(&e->splits[s]);
 	oq_free(e->splits);

@@ -6,10 +6,10 @@
 #include <math.h>
 #include <string.h>
 
-static bool add_interval(oq_json *root, const char *key, double low, double high)
+static bool add_interval(oq_json *root, const char *key, oq_interval interval)
 {
 	oq_json *pair = oq_json_add_array(root, key);
-	return pair && oq_json_add_number(pair, NULL, low) && oq_json_add_number(pair, NULL, high);
+	return pair && oq_json_add_number(pair, NULL, interval.low) && oq_json_add_number(pair, NULL, interval.high);
 }
 
 static const char *base_name(const char *path)
@@ -55,6 +55,11 @@ static bool describe_outcomes(const oq_evaluation *e, const oq_entry *entry, oq_
 		good = oq_json_add_string(one, "name", e->split_names[i]);
 		if (o->k)
 			good = good && oq_json_add_int(one, "k", o->k) && oq_json_add_int(one, "test_rows_with_a_tie_at_k", o->ties);
+		if (o->c > 0)
+			good = good && oq_json_add_number(one, "C", o->c);
+		oq_json *weights = good && o->weights ? oq_json_add_array(one, "weights") : NULL;
+		for (int m = 0; weights && m < e->options->count; m++)
+			good = good && oq_json_add_number(weights, NULL, o->weights[m]);
 		good = good && oq_json_add_number(one, "auc_val", o->auc_val) && oq_json_add_number(one, "auc_test", o->auc_test);
 	}
 	return good;
@@ -62,27 +67,49 @@ static bool describe_outcomes(const oq_evaluation *e, const oq_entry *entry, oq_
 
 static bool describe_entry(const oq_evaluation *e, const oq_entry *entry, oq_json *list)
 {
-	oq_json *json = oq_json_add_object(list, NULL), *auc = NULL, *pooled = NULL;
+	oq_json *json = oq_json_add_object(list, NULL), *auc, *pooled;
 	bool good = oq_json_add_string(json, "name", entry->name);
 	if (entry->model >= 0)
 		good = good && oq_json_add_string(json, "file", base_name(e->options->embeddings[entry->model]))
 			&& oq_json_add_int(json, "size", e->matrices[entry->model].columns);
+	if (entry->shots)
+		good = good && oq_json_add_int(json, "shots", entry->shots);
 	auc = good ? oq_json_add_object(json, "auc") : NULL;
-	good = auc && oq_json_add_number(auc, "mean", entry->mean) && oq_json_add_number(auc, "sd", entry->sd);
-	if (e->options->protocol == OQ_PROTOCOL_PAPER)
-		good = good && oq_json_add_number(auc, "se", entry->se) && add_interval(auc, "reference95", entry->mean - 1.96 * entry->se, entry->mean + 1.96 * entry->se);
+	good = auc && oq_json_add_number(auc, "mean", entry->plain.value) && oq_json_add_number(auc, "sd", entry->plain.sd)
+		&& add_interval(auc, "nadeau_bengio95", entry->corrected);
+	if (oq_is_paper(e)) {
+		double half = 1.96 * entry->plain.se;
+		good = good && oq_json_add_number(auc, "se", entry->plain.se)
+			&& add_interval(auc, "reference95", (oq_interval){entry->plain.value - half, entry->plain.value + half});
+	}
 	if (entry->pooled) {
-		double half = 1.959963984540054 * sqrt(entry->auc.variance);
 		pooled = good ? oq_json_add_object(json, "pooled") : NULL;
-		good = pooled && oq_json_add_number(pooled, "auc", entry->auc.auc) && add_interval(pooled, "delong95", entry->auc.auc - half, entry->auc.auc + half)
+		good = pooled && oq_json_add_number(pooled, "auc", entry->auc.auc) && oq_json_add_number(pooled, "se", sqrt(entry->auc.variance))
+			&& add_interval(pooled, "delong95", oq_auc_interval(&entry->auc, 0.95)) && add_interval(pooled, "bootstrap95", entry->bootstrap)
 			&& oq_json_add_int(pooled, "positives", entry->auc.positive) && oq_json_add_int(pooled, "negatives", entry->auc.negative);
 	}
 	return good && describe_outcomes(e, entry, json);
 }
 
+static bool describe_comparisons(const oq_evaluation *e, oq_json *root)
+{
+	oq_json *list = oq_json_add_array(root, "comparisons");
+	bool good = list != NULL;
+	for (int i = 0; i < e->comparison_count && good; i++) {
+		const oq_comparison *c = &e->comparisons[i];
+		double half = oq_normal_quantile(0.975) * c->pair.se;
+		oq_json *one = oq_json_add_object(list, NULL);
+		good = oq_json_add_string(one, "a", e->entries[c->a].name) && oq_json_add_string(one, "b", e->entries[c->b].name)
+			&& oq_json_add_number(one, "difference", c->pair.difference) && oq_json_add_number(one, "se", c->pair.se)
+			&& add_interval(one, "delong95", (oq_interval){c->pair.difference - half, c->pair.difference + half})
+			&& oq_json_add_number(one, "p", c->pair.p) && oq_json_add_number(one, "p_holm", c->holm);
+	}
+	return good;
+}
+
 static bool describe_notes(const oq_evaluation *e, oq_json *root)
 {
-	bool paper = e->options->protocol == OQ_PROTOCOL_PAPER, few = e->fewest_test < OQ_FEW;
+	bool paper = oq_is_paper(e), few = e->fewest_test < OQ_FEW;
 	oq_json *notes = NULL;
 	bool good = oq_json_add_bool(root, "underpowered", few) && (notes = oq_json_add_array(root, "notes")) != NULL;
 	if (paper)
@@ -101,14 +128,15 @@ static bool describe_notes(const oq_evaluation *e, oq_json *root)
 
 bool oq_evaluate_describe(const oq_evaluation *e, oq_json *root)
 {
-	static const char *const probes[] = {"knn", "linear", "few-shot", "ensemble"};
+	static const char *const probes[] = {[OQ_PROBE_KNN] = "knn", [OQ_PROBE_LINEAR] = "linear", [OQ_PROBE_FEW_SHOT] = "few-shot",
+		[OQ_PROBE_ALIGNMENT] = "alignment", [OQ_PROBE_STACKING] = "stacking"};
 	bool good = oq_json_add_string(root, "schema", "oncoquant-evaluate") && oq_json_add_int(root, "version", 1)
 		&& oq_json_add_string(root, "probe", probes[e->options->probe])
-		&& oq_json_add_string(root, "protocol", e->options->protocol == OQ_PROTOCOL_PAPER ? "paper" : "strict") && describe_endpoint(e, root)
-		&& describe_splits(e, root);
+		&& oq_json_add_string(root, "protocol", oq_is_paper(e) ? "paper" : "strict") && describe_endpoint(e, root)
+		&& describe_splits(e, root) && (e->resamples == 0 || oq_json_add_int(root, "bootstrap_resamples", e->resamples));
 	oq_json *list = good ? oq_json_add_array(root, "models") : NULL;
 	good = list != NULL;
 	for (int i = 0; i < e->entry_count && good; i++)
 		good = describe_entry(e, &e->entries[i], list);
-	return good && describe_notes(e, root);
+	return good && describe_comparisons(e, root) && describe_notes(e, root);
 }

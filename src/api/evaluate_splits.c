@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define PAPER_SPLITS 10
-#define PAPER_SEED 10 /* 10 to 19 */
 #define MOST_SPLITS 10000
 
 static oq_status open_splits(oq_evaluation *e, int count, const char *kind, oq_error *err)
@@ -165,7 +164,7 @@ static oq_status check_splits(oq_evaluation *e, oq_error *err)
 			return oq_fail(err, OQ_E_INPUT, "E_LABELS", "split %s: %lld, %lld and %lld rows of the rarest class in train, val and test, expected at least 1 "
 				"in each", e->split_names[i], (long long)train, (long long)val, (long long)test);
 		OQ_TRY(oq_split_leaks(s, e->endpoint.group, e->endpoint.rows, &leaks, err));
-		if (leaks && e->options->protocol == OQ_PROTOCOL_STRICT)
+		if (leaks && !oq_is_paper(e))
 			return oq_fail(err, OQ_E_INPUT, "E_LEAK", "split %s: %lld of %lld test rows are of patients that are trained on, expected none (strict protocol)",
 				e->split_names[i], (long long)leaks, (long long)s->test);
 		e->leaks += leaks;
@@ -187,8 +186,8 @@ oq_status oq_evaluate_split(oq_evaluation *e, oq_error *err)
 		OQ_TRY(split_file(e, o->splits, err));
 	else if (e->endpoint.part)
 		OQ_TRY(split_column(e, err));
-	else if (o->protocol == OQ_PROTOCOL_PAPER)
-		OQ_TRY(split_paper(e, PAPER_SEED, err));
+	else if (oq_is_paper(e))
+		OQ_TRY(split_paper(e, o->probe == OQ_PROBE_STACKING ? 110 : 10, err)); /* to 119, 19 */
 	else
 		OQ_TRY(split_grouped(e, err));
 	return check_splits(e, err);

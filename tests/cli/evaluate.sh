@@ -80,9 +80,26 @@ says out.txt "underpowered"
 expect 0 "" "$oq" evaluate knn small.csv --labels small_labels.csv --id id --split part --k-max 5
 says out.txt "1 splits (column of the labels)"
 
+# The other probes, strict: intervals, pairs, the same for any number of threads.
+for probe in linear "few-shot --shots 5" ensemble "ensemble --method stacking"; do
+	# shellcheck disable=SC2086
+	expect 0 "" "$oq" evaluate $probe "$e/A_m2.npy" "$e/A_m2_int8.npy" --labels "$e/A_labels.csv" --patient patient --repeats 1 --json --threads 1
+	cp out.txt one.json
+	says one.json '"bootstrap95"'
+	says one.json '"p_holm"'
+	# shellcheck disable=SC2086
+	expect 0 "" "$oq" evaluate $probe "$e/A_m2.npy" "$e/A_m2_int8.npy" --labels "$e/A_labels.csv" --patient patient --repeats 1 --json --threads 3
+	same one.json out.txt
+done
+expect 0 "" "$oq" evaluate linear "$e/C.npy" --labels "$e/C_labels.csv" --label y3 --repeats 1 --folds 3 --C 0.01
+says out.txt "y3 0: 205"
+
 # Refusals.
+expect 2 "at least 2" "$oq" evaluate ensemble "$e/A_m2.npy" --labels "$e/A_labels.csv"
+expect 4 "expected 2" "$oq" evaluate ensemble "$e/C.npy" "$e/C.npy" --labels "$e/C_labels.csv" --label y3 --method stacking
+expect 4 "E_ROWS" "$oq" evaluate few-shot small.csv --labels small_labels.csv --id id --shots 40
 expect 2 "is needed" "$oq" evaluate knn
-expect 2 "expected knn" "$oq" evaluate tree
+expect 2 "expected one of" "$oq" evaluate tree
 expect 2 "E_COLUMN" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --label malignancy
 expect 4 "E_SHAPE" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/C_labels.csv"
 expect 4 "E_LABELS" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --label age
