@@ -249,6 +249,24 @@ static void write_package(const char *version, const char *hash)
 	write_safetensors(in_work("p.oq/weights.safetensors"), header, 4, -1);
 }
 
+/* Sparse files of gigabytes: what they declare is compared with limits before memory is taken or a byte is read (rows W2 and M21). */
+static void test_large(void)
+{
+	oq_error err = {0};
+	oq_json *json = NULL;
+	oq_safetensors *weights = NULL;
+	const uint64_t header = (uint64_t)150 << 20;
+	const char *path = in_work("large");
+	OQ_REQUIRE(oq_file_write_all(path, &header, sizeof header, &err) == OQ_OK && truncate(path, (off_t)2 << 30) == 0);
+	OQ_CHECK(oq_json_read_file(path, &json, &err) != OQ_OK && !strcmp(err.code, "E_SIZE"));
+	OQ_CHECK(oq_safetensors_open(path, &weights, &err) == OQ_E_MODEL);
+	for (size_t bytes = 0; bytes < 8; bytes++) { /* W1: not even a length */
+		OQ_REQUIRE(truncate(path, (off_t)bytes) == 0);
+		OQ_CHECK(oq_safetensors_open(path, &weights, &err) == OQ_E_MODEL && !strcmp(err.code, "E_MODEL_TRUNCATED"));
+	}
+	unlink(path);
+}
+
 static void test_package(void)
 {
 	/* SHA-256 of four zero bytes. */
@@ -303,6 +321,7 @@ int main(void)
 	test_outfile();
 	test_safetensors();
 	test_bad_safetensors();
+	test_large();
 	test_package();
 	test_small_things();
 	char command[300];

@@ -5,9 +5,12 @@
 #include "checkpoint.h"
 #include "core/mem.h"
 #include "core/sha256.h"
+#include "pickle.h"
 #include "quantize/recipe.h"
 #include "synthetic.h"
 #include "source.h"
+
+#include <unistd.h>
 
 #define DATA OQ_TEST_DATA "/import/"
 
@@ -94,6 +97,69 @@ static void test_bad(void)
 	OQ_CHECK(oq_checkpoint_read(c, find(c, "module.a.weight"), values, &err) == OQ_E_MODEL && !strcmp(err.code, "E_CHECKSUM"));
 	oq_checkpoint_close(c);
 	OQ_CHECK(oq_checkpoint_open(DATA "good.pt", "net", false, &c, &err) == OQ_E_MODEL && strstr(err.message, "\"net\""));
+}
+
+static void refuse_pickle(const char *bytes, size_t size, const char *word)
+{
+	oq_arena arena = {0};
+	const oq_pickle_value *root = NULL;
+	oq_error err = {0};
+	bool good = oq_pickle_parse((const unsigned char *)bytes, size, "pickle", &arena, &root, &err) == OQ_E_MODEL && strstr(err.message, word);
+	OQ_CHECK(good);
+	if (!good)
+		fprintf(stderr, "  %s: %s\n", word, err.message);
+	oq_arena_free(&arena);
+}
+
+/* Rows W10 of the list of bad inputs that are no file: each is refused before anything could have been built. */
+static void test_bad_pickles(void)
+{
+	static const char stack_global[] = "\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.", instance[] = "\x80\x02(X\x02\0\0\0idios\nsystem\n.";
+	static const char long4[] = "\x80\x02\x8b\xff\xff\xff\x7f.", negative[] = "\x80\x02\x8b\xff\xff\xff\xff.", text[] = "\x80\x02X\xff\xff\xff\xff" "a.";
+	static const char persistent[] = "\x80\x02K\x01Q.", reduce[] = "\x80\x02K\x01)R.", memo[] = "\x80\x02h\x07.";
+	refuse_pickle(stack_global, sizeof stack_global - 1, "os.system");
+	refuse_pickle(instance, sizeof instance - 1, "opcode 0x69");
+	refuse_pickle(long4, sizeof long4 - 1, "pickle");
+	refuse_pickle(negative, sizeof negative - 1, "pickle");
+	refuse_pickle(text, sizeof text - 1, "pickle");
+	refuse_pickle(persistent, sizeof persistent - 1, "persistent id");
+	/* A call of something that is no function gives a value that nothing can use. */
+	oq_arena arena = {0};
+	const oq_pickle_value *root = NULL;
+	oq_error err = {0};
+	OQ_CHECK(oq_pickle_parse(reduce, sizeof reduce - 1, "pickle", &arena, &root, &err) == OQ_OK && root->kind == OQ_PICKLE_OPAQUE);
+	oq_arena_free(&arena);
+	refuse_pickle(memo, sizeof memo - 1, "never remembered");
+}
+
+/* A zip archive whose directory lies (row W9): entries, size and place of the directory, and of what zip64 says, byte by byte. */
+static void test_lying_zip(void)
+{
+	static unsigned char file[1 << 16];
+	char path[64];
+	FILE *from = fopen(DATA "good.pt", "rb");
+	OQ_REQUIRE(from != NULL);
+	size_t n = fread(file, 1, sizeof file, from), end = n - 22;
+	fclose(from);
+	OQ_REQUIRE(n > 22 && n < sizeof file && !memcmp(file + end, "PK\005\006", 4));
+	snprintf(path, sizeof path, "/tmp/oq_zip_%ld.pt", (long)getpid());
+	for (size_t field = 8; field < 20; field++) {
+		unsigned char keep = file[end + field];
+		for (int value = 0; value < 256; value += 51) {
+			oq_checkpoint *c = NULL;
+			oq_error err = {0};
+			file[end + field] = (unsigned char)value;
+			FILE *to = fopen(path, "wb");
+			OQ_REQUIRE(to && fwrite(file, 1, n, to) == n && !fclose(to));
+			oq_status status = oq_checkpoint_open(path, "state_dict", false, &c, &err);
+			OQ_CHECK(value == keep ? status == OQ_OK : status == OQ_OK || status == OQ_E_MODEL);
+			/* The number of entries, and where the directory is, cannot be something else. */
+			OQ_CHECK(value == keep || (field != 10 && field != 11 && field < 16) || status == OQ_E_MODEL);
+			oq_checkpoint_close(c);
+		}
+		file[end + field] = keep;
+	}
+	unlink(path);
 }
 
 /* Objects that are no tensors are inert and listed, never made. */
@@ -248,6 +314,8 @@ int main(void)
 	test_good(DATA "good.pt", "state_dict");
 	test_good(DATA "flat.pt", NULL);
 	test_bad();
+	test_bad_pickles();
+	test_lying_zip();
 	test_inert();
 	test_source();
 	test_synthetic();
