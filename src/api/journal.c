@@ -159,7 +159,7 @@ oq_status oq_journal_open(const char *output, const oq_json *identity, bool resu
 	if (status == OQ_OK)
 		*out = j;
 	else
-		oq_journal_close(j, false);
+		oq_journal_close(j, j->fd >= 0 && j->length == 0); /* one that was made just now */
 	return status;
 }
 

@@ -46,7 +46,10 @@ void oq_outfile_leave(oq_outfile *file)
 {
 	if (!file)
 		return;
+	struct stat info;
 	(void)oq_outfile_sync(file, NULL); /* what is missing is found missing by whoever goes on */
+	if (file->fd >= 0 && fstat(file->fd, &info) == 0 && info.st_size == 0)
+		unlink(file->temporary); /* nothing to go on with */
 	release(file);
 }
 
