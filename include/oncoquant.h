@@ -264,7 +264,7 @@ typedef struct oq_compare_options {
 	const char *reference, *candidate; /* .npy [rows, size] of the same patches */
 	const char *retest;  /* reference embeddings of a second scan of the same rows, or NULL */
 	const char *jitter;  /* reference embeddings of moved seeds, a multiple of the rows, draw after draw, or NULL */
-	const char *labels;  /* CSV with a column y (0 or 1) and perhaps patient, rows in the same order; or NULL */
+	const char *labels;  /* CSV with columns y or y_... (0 or 1), time with event, and perhaps patient, rows in the same order; or NULL */
 	const char *gate;    /* JSON of limits, or NULL */
 	bool strict;         /* the limits for bfloat16 and float16 instead of those for int8 */
 	int threads;         /* 0 = processors granted */
@@ -345,6 +345,8 @@ typedef struct oq_certify_options {
 	const char *gate;                  /* JSON of limits, or NULL */
 	double jitter_mm;                  /* radius in which seeds are moved as the yardstick; 0 = 3 */
 	int draws;                         /* moved seeds per row; 0 = 2 */
+	int64_t search;                    /* evaluations of the search for the worst change of a test patch; 0: none */
+	int64_t saliency;                  /* test patches whose occlusion maps are compared (125 runs of both networks each); 0: none */
 	int threads;                       /* 0 = processors granted */
 	void (*progress)(void *context, const char *stage, int64_t done, int64_t total); /* may be NULL; from one thread at a time */
 	void *context;

@@ -3,7 +3,7 @@
 #include "evidence.h"
 #include "gate.h"
 #include "job.h"
-#include "phantoms.h"
+#include "stress.h"
 
 #include "core/locale.h"
 #include "core/mem.h"
@@ -18,6 +18,9 @@
 
 #define PHANTOM_FACTOR 5    /* times the 99th percentile of the patches' relative error */
 #define PHANTOM_COSINE 0.95
+#define RAMP_AGREEMENT 0.95
+#define MAP_SPEARMAN 0.9
+#define MAP_PEAK 9.0 /* voxels: one step of the occlusion */
 
 typedef struct certification {
 	const oq_certify_options *options;
@@ -33,7 +36,9 @@ typedef struct certification {
 	double *centred, *relative; /* [rows] */
 	oq_gate_limits limits;
 	oq_gate_result result;
-	double phantom_relative[OQ_PHANTOMS], phantom_cosine[OQ_PHANTOMS];
+	double *patch_mean, *patch_sd, *padding; /* [rows] HU of the test patches, share outside the scan */
+	double phantom_limit;
+	oq_stress stress;
 	int64_t done;
 	oq_error *err;
 } certification;
@@ -68,10 +73,13 @@ static oq_status open_certification(certification *c)
 	c->q = oq_alloc(rows * row);
 	c->moved = oq_alloc(rows * row * (size_t)c->draws + 1);
 	c->room = oq_alloc_aligned((size_t)c->lanes * c->patch_floats * sizeof(float));
-	c->centred = oq_alloc(2 * rows * sizeof *c->centred);
+	c->centred = oq_alloc(5 * rows * sizeof *c->centred);
 	if (!c->x || !c->q || !c->moved || !c->room || !c->centred)
 		return oq_fail_memory(c->err, c->options->manifest, rows * row);
 	c->relative = c->centred + rows;
+	c->patch_mean = c->relative + rows;
+	c->patch_sd = c->patch_mean + rows;
+	c->padding = c->patch_sd + rows;
 	return OQ_OK;
 }
 
@@ -108,11 +116,28 @@ static void move_seed(const certification *c, int64_t row, int draw, double seed
 		seed[axis] += step[axis] * c->millimetres;
 }
 
+/* HU that the patch was made of, as far as the clip left them. */
+static void describe_patch(const certification *c, const float *patch, int64_t row)
+{
+	const oq_patch_spec *spec = &c->reference->spec;
+	double gain = ((double)spec->hu_max - (double)spec->hu_min) / ((double)spec->out_max - (double)spec->out_min), mean = 0, square = 0;
+	double n = (double)c->patch_floats;
+	for (size_t i = 0; i < c->patch_floats; i++)
+		mean += (double)patch[i] / n;
+	for (size_t i = 0; i < c->patch_floats; i++)
+		square += ((double)patch[i] - mean) * ((double)patch[i] - mean) / n;
+	c->patch_mean[row] = (mean - (double)spec->out_min) * gain + (double)spec->hu_min;
+	c->patch_sd[row] = sqrt(square) * gain;
+}
+
 static oq_status run_row(certification *c, const oq_scan *scan, int64_t row, int lane, oq_error *err)
 {
 	float *patch = c->room + (size_t)lane * c->patch_floats;
 	const double *seed = c->rows.rows[row].seed;
-	OQ_TRY(oq_scan_patch(scan, c->reference, seed, OQ_RESAMPLING_REFERENCE, patch, NULL, err));
+	oq_patch_report report;
+	OQ_TRY(oq_scan_patch(scan, c->reference, seed, OQ_RESAMPLING_REFERENCE, patch, &report, err));
+	describe_patch(c, patch, row);
+	c->padding[row] = report.padding_fraction;
 	if (was_calibrated(c, patch))
 		return oq_fail(err, OQ_E_INPUT, "E_CALIBRATION", "%s: row %lld was used for calibration: a test on it proves nothing", c->options->manifest,
 			(long long)row + 1);
@@ -167,33 +192,6 @@ static oq_status run_rows(certification *c)
 	return OQ_OK;
 }
 
-static oq_status run_phantoms(certification *c, const oq_matrix *reference)
-{
-	double *mean = oq_alloc((size_t)c->size * sizeof *mean);
-	float *x = oq_alloc(2 * (size_t)c->size * sizeof *x), *q = x + c->size;
-	oq_status status = mean && x ? OQ_OK : oq_fail_memory(c->err, "phantoms", (size_t)c->size * sizeof *mean);
-	if (status == OQ_OK)
-		oq_rows_mean(reference, mean);
-	for (int i = 0; i < OQ_PHANTOMS && status == OQ_OK; i++) {
-		oq_phantom_make(i, &c->reference->spec, c->room);
-		status = oq_session_lane(c->reference_session, 0, c->room, x, c->err);
-		if (status == OQ_OK)
-			status = oq_session_lane(c->candidate_session, 0, c->room, q, c->err);
-		c->phantom_relative[i] = oq_rows_relative_error(x, q, c->size);
-		c->phantom_cosine[i] = oq_rows_cosine(x, q, mean, c->size);
-	}
-	oq_free(mean);
-	oq_free(x);
-	return status;
-}
-
-static void add_finding(oq_gate_result *r, const char *code, double value, double limit)
-{
-	if (r->finding_count < OQ_GATE_FINDINGS)
-		r->findings[r->finding_count++] = (oq_finding){code, value, limit};
-	r->verdict = OQ_VERDICT_FAIL;
-}
-
 /* F7: the worst phantom against what patients' patches do. */
 static oq_status judge_phantoms(certification *c)
 {
@@ -202,49 +200,73 @@ static oq_status judge_phantoms(certification *c)
 		return oq_fail_memory(c->err, "phantoms", (size_t)c->rows.count * sizeof *sorted);
 	memcpy(sorted, c->relative, (size_t)c->rows.count * sizeof *sorted);
 	oq_sort_doubles(sorted, c->rows.count);
-	double limit = PHANTOM_FACTOR * oq_quantile(sorted, c->rows.count, 0.99);
+	c->phantom_limit = PHANTOM_FACTOR * oq_quantile(sorted, c->rows.count, 0.99);
 	oq_free(sorted);
 	for (int i = 0; i < OQ_PHANTOMS; i++) {
-		if (!isfinite(c->phantom_relative[i]))
-			add_finding(&c->result, "F7_FINITE", c->phantom_relative[i], limit);
-		worst = c->phantom_relative[i] > worst ? c->phantom_relative[i] : worst;
-		least = c->phantom_cosine[i] < least ? c->phantom_cosine[i] : least;
+		const oq_phantom_result *p = &c->stress.phantoms[i];
+		if (!p->finite)
+			oq_gate_find(&c->result, "F7_FINITE", i, OQ_PHANTOMS);
+		worst = p->relative > worst ? p->relative : worst;
+		least = p->cosine < least ? p->cosine : least;
 	}
-	if (worst > limit)
-		add_finding(&c->result, "F7_RELATIVE", worst, limit);
+	if (worst > c->phantom_limit)
+		oq_gate_find(&c->result, "F7_RELATIVE", worst, c->phantom_limit);
 	if (least < PHANTOM_COSINE)
-		add_finding(&c->result, "F7_CENTRED", least, PHANTOM_COSINE);
+		oq_gate_find(&c->result, "F7_CENTRED", least, PHANTOM_COSINE);
+	if (c->stress.ramp.agreement < RAMP_AGREEMENT)
+		oq_gate_find(&c->result, "F7_RAMP", c->stress.ramp.agreement, RAMP_AGREEMENT);
+	if (!c->stress.refuses_nonfinite)
+		oq_gate_find(&c->result, "F7_NONFINITE", 0, 1);
 	return OQ_OK;
 }
 
-/* Rows of one value of the column "patient" are one unit. */
-static int64_t *make_groups(const certification *c)
+/* F8 */
+static void judge_maps(certification *c)
 {
-	int column = oq_table_find(c->rows.table, "patient");
-	int64_t *group = column >= 0 ? oq_alloc((size_t)c->rows.count * sizeof *group) : NULL;
-	for (int64_t r = 0; group && r < c->rows.count; r++) {
-		group[r] = r;
-		for (int64_t k = 0; k < r; k++)
-			if (!strcmp(oq_table_cell(c->rows.table, k, column), oq_table_cell(c->rows.table, r, column))) {
-				group[r] = group[k];
-				break;
-			}
-	}
-	return group;
+	const oq_map_result *m = &c->stress.maps;
+	if (m->maps && m->spearman_min < MAP_SPEARMAN)
+		oq_gate_find(&c->result, "F8_SPEARMAN", m->spearman_min, MAP_SPEARMAN);
+	if (m->maps && m->peak_max > MAP_PEAK)
+		oq_gate_find(&c->result, "F8_PEAK", m->peak_max, MAP_PEAK);
+}
+
+static oq_status run_stress(certification *c, const oq_matrix *reference)
+{
+	const oq_certify_options *o = c->options;
+	const oq_fidelity *f = &c->result.fidelity;
+	double *mean = oq_alloc((size_t)c->size * sizeof *mean);
+	if (!mean)
+		return oq_fail_memory(c->err, "phantoms", (size_t)c->size * sizeof *mean);
+	oq_rows_mean(reference, mean);
+	c->stress = (oq_stress){.reference = c->reference_session, .candidate = c->candidate_session, .spec = &c->reference->spec, .rows = &c->rows, .mean = mean,
+		.size = c->size, .patch_floats = c->patch_floats, .lanes = c->lanes, .cancel = o->cancel};
+	oq_status status = oq_stress_phantoms(&c->stress, c->err);
+	if (status == OQ_OK && o->search > 0)
+		status = oq_stress_search(&c->stress, c->reference, f->worst, f->worst_count, o->search, c->err);
+	if (status == OQ_OK && o->saliency > 0)
+		status = oq_stress_maps(&c->stress, c->reference, o->saliency, c->err);
+	if (status == OQ_OK)
+		status = judge_phantoms(c);
+	if (status == OQ_OK)
+		judge_maps(c);
+	oq_free(mean);
+	c->stress.mean = NULL;
+	return status;
 }
 
 static oq_status judge(certification *c)
 {
-	int64_t *group = make_groups(c);
+	int64_t *group = NULL;
+	int patient = oq_table_find(c->rows.table, "patient");
+	if (patient >= 0)
+		OQ_TRY(oq_gate_patients(c->rows.table, patient, &group, c->err));
 	const oq_gate_input input = {.reference = {c->x, c->rows.count, c->size}, .candidate = {c->q, c->rows.count, c->size},
 		.jitter = {c->draws ? c->moved : NULL, c->rows.count * c->draws, c->size}, .group = group, .threads = c->lanes};
 	oq_status status = oq_gate_run(&input, &c->limits, c->options->candidate, &c->result, c->err);
 	if (status == OQ_OK) {
 		oq_fidelity_rows(&input.reference, &input.candidate, c->centred, c->relative);
-		status = run_phantoms(c, &input.reference);
+		status = run_stress(c, &input.reference);
 	}
-	if (status == OQ_OK)
-		status = judge_phantoms(c);
 	oq_free(group);
 	return status;
 }
@@ -258,6 +280,42 @@ static bool add_doubles(oq_json *root, const char *key, const double *values, in
 	return good;
 }
 
+/* Of every patch: |q - x| and the root mean square of what moving its seed does. */
+static bool describe_noise(const certification *c, oq_json *root)
+{
+	oq_json *errors = oq_json_add_array(root, "error_norm"), *noises = oq_json_add_array(root, "jitter_norm");
+	bool good = errors && noises;
+	for (int64_t r = 0; r < c->rows.count && good; r++) {
+		double error = 0, noise = 0;
+		for (int64_t d = 0; d < c->size; d++) {
+			double x = (double)c->x[r * c->size + d], e = (double)c->q[r * c->size + d] - x;
+			error += e * e;
+			for (int k = 0; k < c->draws; k++) {
+				double n = (double)c->moved[(k * c->rows.count + r) * c->size + d] - x;
+				noise += n * n / c->draws;
+			}
+		}
+		good = oq_json_add_number(errors, NULL, sqrt(error)) && oq_json_add_number(noises, NULL, sqrt(noise));
+	}
+	return good;
+}
+
+static bool describe_worst(const certification *c, oq_json *root)
+{
+	oq_json *list = oq_json_add_array(root, "worst");
+	bool good = list != NULL;
+	for (int i = 0; i < c->result.fidelity.worst_count && good; i++) {
+		int64_t r = c->result.fidelity.worst[i];
+		oq_json *one = oq_json_add_object(list, NULL), *seed = oq_json_add_array(one, "seed");
+		good = seed && oq_json_add_int(one, "row", r) && oq_json_add_number(one, "centred_cosine", c->centred[r])
+			&& oq_json_add_number(one, "relative_error", c->relative[r]) && oq_json_add_number(one, "hu_mean", c->patch_mean[r])
+			&& oq_json_add_number(one, "hu_sd", c->patch_sd[r]) && oq_json_add_number(one, "padding_fraction", c->padding[r]);
+		for (int axis = 0; axis < 3 && good; axis++)
+			good = oq_json_add_number(seed, NULL, c->rows.rows[r].seed[axis]);
+	}
+	return good;
+}
+
 static bool describe(const certification *c, oq_json *root)
 {
 	char class[48], hex[65] = "";
@@ -265,7 +323,7 @@ static bool describe(const certification *c, oq_json *root)
 	oq_cpu_class(class);
 	oq_error ignored;
 	(void)oq_file_sha256(c->options->manifest, OQ_E_INPUT, hex, &ignored); /* it was read a moment ago; without it the record is shorter */
-	bool good = oq_json_add_int(root, "schema", 1) && oq_json_add_string(root, "model", oq_json_string(oq_json_get(oq_json_get(document, "model"), "name")))
+	bool good = oq_json_add_int(root, "schema", OQ_GATE_SCHEMA) && oq_json_add_string(root, "model", oq_json_string(oq_json_get(oq_json_get(document, "model"), "name")))
 		&& oq_json_add_string(root, "precision", oq_json_string(oq_json_get(quantization, "precision")))
 		&& oq_json_add_string(root, "package_sha256", oq_package_sha256(c->candidate->package))
 		&& oq_json_add_string(root, "reference_sha256", oq_package_sha256(c->reference->package)) && oq_json_add_string(root, "cpu_class", class)
@@ -274,12 +332,8 @@ static bool describe(const certification *c, oq_json *root)
 	oq_json *jitter = good ? oq_json_add_object(root, "jitter") : NULL;
 	good = good && oq_json_add_number(jitter, "millimetres", c->millimetres) && oq_json_add_int(jitter, "draws", c->draws)
 		&& add_doubles(root, "centred_cosine", c->centred, c->rows.count) && add_doubles(root, "relative_error", c->relative, c->rows.count);
-	oq_json *phantoms = good ? oq_json_add_object(root, "phantoms") : NULL;
-	for (int i = 0; i < OQ_PHANTOMS && phantoms && good; i++) {
-		oq_json *one = oq_json_add_object(phantoms, oq_phantom_name(i));
-		good = oq_json_add_number(one, "relative_error", c->phantom_relative[i]) && oq_json_add_number(one, "centred_cosine", c->phantom_cosine[i]);
-	}
-	return good && phantoms;
+	return good && describe_noise(c, root) && describe_worst(c, root) && oq_stress_describe(&c->stress, root)
+		&& oq_json_add_number(root, "phantom_limit", c->phantom_limit);
 }
 
 static oq_status write_file(const certification *c, const char *name, const char *text)

@@ -3,6 +3,7 @@
 
 #include "core/mem.h"
 
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -203,6 +204,9 @@ static oq_status run_slices(oq_session *session, int lane, const float *patch, f
 
 oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
 {
+	for (size_t i = 0, count = oq_model_patch_floats(session->model); i < count; i++)
+		if (!isfinite(patch[i])) /* int8 has no code for it and would make something of it */
+			return oq_fail(err, OQ_E_INPUT, "E_NONFINITE", "patch: value %zu is %g, expected a finite number", i, (double)patch[i]);
 	const oq_float_state state = oq_float_enter();
 	oq_status status = session->model->sliced ? run_slices(session, lane, patch, embedding, err) : oq_nn_session_run(session->nn[lane], patch, embedding, err);
 	oq_float_leave(state);

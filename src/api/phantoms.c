@@ -3,7 +3,8 @@
 #include <math.h>
 
 static const char *const names[OQ_PHANTOMS] = {"air", "water", "metal", "checkerboard", "hot voxel", "ramp", "noise 10 HU", "noise 50 HU", "noise 200 HU",
-	"streaks", "sphere +150 HU", "sphere +300 HU", "half outside"};
+	"streaks", "sphere +150 HU", "sphere +300 HU", "half outside",
+	"int16 extremes"};
 
 const char *oq_phantom_name(int index)
 {
@@ -44,8 +45,15 @@ static double hounsfield(int index, const double x[3], const int64_t at[3], int6
 	case 9: return 40 + 800 * sin(12 * atan2(x[1], x[2]));
 	case 10: return sphere(x, 150);
 	case 11: return sphere(x, 300);
-	default: return x[1] < 0 ? -1024 : 40 + 20 * normal(voxel);
+	case 12: return x[1] < 0 ? -1024 : 40 + 20 * normal(voxel);
+	case 13: return (at[0] / 4 + at[1] / 4 + at[2] / 4) % 2 ? 32767 : -32768; /* the clip makes them the range's ends */
+	default: return sphere(x, (index - OQ_PHANTOMS) * 300.0 / (OQ_RAMP_STEPS - 1));
 	}
+}
+
+void oq_ramp_make(int step, const oq_patch_spec *spec, float *out)
+{
+	oq_phantom_make(OQ_PHANTOMS + step, spec, out);
 }
 
 void oq_phantom_make(int index, const oq_patch_spec *spec, float *out)

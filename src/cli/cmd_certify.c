@@ -22,6 +22,8 @@ static int run(int argc, char **argv)
 		{.name = "--gate", .kind = OQ_OPTION_TEXT, .target = &job.gate, .value_name = "FILE.json", .help = "limits instead of the built-in ones"},
 		{.name = "--jitter", .kind = OQ_OPTION_NUMBER, .target = &jitter, .value_name = "MM", .low = 0, .high = 50, .help = "radius in which seeds are moved as the yardstick (3)"},
 		{.name = "--draws", .kind = OQ_OPTION_INT, .target = &draws, .value_name = "N", .low = 1, .high = 60, .help = "moved seeds per row (2)"},
+		{.name = "--search", .kind = OQ_OPTION_INT, .target = &job.search, .value_name = "N", .low = 0, .high = 1000000, .help = "look for the worst change of a test patch, N tries (shift, HU, mirror)"},
+		{.name = "--saliency", .kind = OQ_OPTION_INT, .target = &job.saliency, .value_name = "N", .low = 0, .high = 1000, .help = "compare occlusion maps of N test patches (125 runs each)"},
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
 		OQ_COMMON_OPTIONS(common)};
 	int code = oq_options_parse(&oq_command_certify, options, &common, argc, argv, arguments, 3, &count);
@@ -55,4 +57,4 @@ const oq_command oq_command_certify = {"certify", "FLOAT.oq QUANTISED.oq TEST.cs
 	"Embeds the test seeds with both packages on this machine, moves the seeds by a few millimetres as the yardstick, adds phantoms,\n"
 	"applies the fidelity gate, and writes evidence.json and evidence.html into the quantised package. Seeds that calibration saw are\n"
 	"refused. `embed` takes a quantised package only with evidence of this class of processor, or with --allow-uncertified.",
-	"  oncoquant certify astra.oq astra-int8.oq test.csv\n", run};
+	"  oncoquant certify astra.oq astra-int8.oq test.csv\n  oncoquant certify astra.oq astra-int8.oq test.csv --search 200 --saliency 12\n", run};

@@ -15,6 +15,26 @@ static bool has(const cJSON *report, const char *group, const char *key)
 	return cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(report, group), key));
 }
 
+static void print_endpoint(const cJSON *endpoint)
+{
+	const cJSON *probe;
+	bool survival = !strcmp(oq_cli_text(endpoint, "kind"), "survival");
+	cJSON_ArrayForEach(probe, cJSON_GetObjectItemCaseSensitive(endpoint, "probes"))
+		printf("  endpoint          %s: %s %s %.4f, candidate asked %s %+.4f (p %.2g)\n", oq_cli_text(endpoint, "name"), oq_cli_text(probe, "probe"),
+			survival ? "C" : "AUC", oq_cli_number(probe, "reference"), strcmp(oq_cli_text(probe, "trained_on"), "candidate") ? "by the old probe" : "by a new one",
+			oq_cli_number(probe, "difference"), oq_cli_number(probe, "p_holm"));
+	if (!survival)
+		printf("  decisions         %s: %.2f %% flip, slope of log odds %.4f\n", oq_cli_text(endpoint, "name"), 100 * figure(endpoint, "decisions", "flip_share"),
+			figure(endpoint, "decisions", "calibration_slope"));
+}
+
+static void print_findings(const cJSON *report, const char *key, const char *what)
+{
+	const cJSON *finding;
+	cJSON_ArrayForEach(finding, cJSON_GetObjectItemCaseSensitive(report, key))
+		printf("  %s: %-20s %.6g (limit %.6g)\n", what, oq_cli_text(finding, "code"), oq_cli_number(finding, "value"), oq_cli_number(finding, "limit"));
+}
+
 void oq_cli_print_gate(const cJSON *report)
 {
 	printf("%s (%.0f patches, %.0f dimensions)\n", oq_cli_text(report, "verdict"), oq_cli_number(report, "rows"), oq_cli_number(report, "size"));
@@ -32,15 +52,19 @@ void oq_cli_print_gate(const cJSON *report)
 	if (has(report, "yardstick", "error_to_jitter_variance"))
 		printf("  against jitter    %.4f of its variance (upper bound %.4f)\n", figure(report, "yardstick", "error_to_jitter_variance"),
 			figure(report, "yardstick", "error_to_jitter_variance_upper95"));
+	if (has(report, "yardstick", "icc_drop_max"))
+		printf("  by dimension      ICC(2,1) drops by %.5f (median), %.5f (worst); bias shown to be small in %.1f %%\n", figure(report, "yardstick", "icc_drop_median"),
+			figure(report, "yardstick", "icc_drop_max"), 100 * figure(report, "dimensions", "bias_equivalent_share"));
 	printf("  geometry          CKA %.5f, RSA %.5f, rotation %.4f rad\n", figure(report, "geometry", "debiased_cka"), figure(report, "geometry", "rsa_spearman"),
 		figure(report, "geometry", "procrustes_angle"));
-	if (has(report, "endpoint_old_probe", "difference"))
-		printf("  endpoint          AUC %.4f, candidate asked with the old probe %+.4f, with a new one %+.4f; detectable %.4f\n",
-			figure(report, "endpoint_old_probe", "auc_reference"), figure(report, "endpoint_old_probe", "difference"),
-			figure(report, "endpoint_new_probe", "difference"), oq_cli_number(report, "detectable_margin"));
-	const cJSON *finding;
-	cJSON_ArrayForEach(finding, cJSON_GetObjectItemCaseSensitive(report, "findings"))
-		printf("  beyond its limit: %-18s %.6g (limit %.6g)\n", oq_cli_text(finding, "code"), oq_cli_number(finding, "value"), oq_cli_number(finding, "limit"));
+	const cJSON *endpoint;
+	cJSON_ArrayForEach(endpoint, cJSON_GetObjectItemCaseSensitive(report, "endpoints"))
+		print_endpoint(endpoint);
+	if (cJSON_HasObjectItem(report, "detectable_margin"))
+		printf("  detectable        a difference of %.4f or more\n", oq_cli_number(report, "detectable_margin"));
+	print_findings(report, "findings", "beyond its limit");
+	print_findings(report, "shortages", "too little known");
+	print_findings(report, "remarks", "remark");
 }
 
 static int run(int argc, char **argv)
@@ -53,7 +77,7 @@ static int run(int argc, char **argv)
 	const oq_option options[] = {
 		{.name = "--retest", .kind = OQ_OPTION_TEXT, .target = &job.retest, .value_name = "FILE.npy", .help = "reference embeddings of a second scan of the same rows"},
 		{.name = "--jitter", .kind = OQ_OPTION_TEXT, .target = &job.jitter, .value_name = "FILE.npy", .help = "reference embeddings of moved seeds, draw after draw"},
-		{.name = "--labels", .kind = OQ_OPTION_TEXT, .target = &job.labels, .value_name = "FILE.csv", .help = "column y (0/1) and, if there is one, patient, in the rows' order"},
+		{.name = "--labels", .kind = OQ_OPTION_TEXT, .target = &job.labels, .value_name = "FILE.csv", .help = "columns y, y_... (0/1), time with event; patient; in the rows' order"},
 		{.name = "--gate", .kind = OQ_OPTION_TEXT, .target = &job.gate, .value_name = "FILE.json", .help = "limits instead of the built-in ones"},
 		{.name = "--strict", .kind = OQ_OPTION_FLAG, .target = &job.strict, .help = "the limits for bf16 and f16"},
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},

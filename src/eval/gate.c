@@ -1,19 +1,20 @@
-#include "eval/gate.h"
+/* The verdict: every figure beside its limit. */
+#include "gate_parts.h"
 
 #include "core/mem.h"
-#include "eval/quantile.h"
+#include "eval/bootstrap.h"
 
 #include <math.h>
 #include <string.h>
 
 #define RESAMPLES 1000
-#define PROBE 15
 
 oq_gate_limits oq_gate_defaults(bool strict)
 {
-	oq_gate_limits limits = {.centred_min = 0.98, .centred_p1 = 0.99, .centred_median = 0.995, .noise_ratio = 0.05, .bias_max = 0.1,
-		.ccc_median = 0.99, .ccc_min = 0.95, .slope = 0.01, .recall10 = 0.95, .recall10_p5 = 0.8, .excess_loss = 0.25, .auc_margin = 0.02,
-		.patches = 200, .positives = 20};
+	oq_gate_limits limits = {.centred_min = 0.98, .centred_p1 = 0.99, .centred_median = 0.995, .noise_ratio = 0.05,
+		.dimension_ratio = 0.25, .dimension_share = 0.01, .icc_drop_median = 0.005, .icc_drop_max = 0.03, .bias_max = 0.1, .ccc_median = 0.99, .ccc_min = 0.95,
+		.slope = 0.01, .bias_equivalence = 0.05, .recall10 = 0.95, .recall10_p5 = 0.8, .excess_loss = 0.25, .cka = 0.999, .rsa = 0.995, .rotation = 0.03,
+		.auc_margin = 0.02, .flips = 0.02, .calibration = 0.05, .patches = 200, .positives = 20};
 	if (strict) {
 		limits.centred_min = limits.centred_p1 = limits.centred_median = 0.999;
 		limits.noise_ratio = 0.001;
@@ -22,20 +23,23 @@ oq_gate_limits oq_gate_defaults(bool strict)
 	return limits;
 }
 
-static void find(oq_gate_result *out, bool fails, const char *code, double value, double limit)
+void oq_gate_find(oq_gate_result *out, const char *code, double value, double limit)
 {
-	if (fails && out->finding_count < OQ_GATE_FINDINGS)
+	if (out->finding_count < OQ_GATE_FINDINGS)
 		out->findings[out->finding_count++] = (oq_finding){code, value, limit};
+	out->verdict = OQ_VERDICT_FAIL;
 }
 
 static void at_least(oq_gate_result *out, const char *code, double value, double limit)
 {
-	find(out, !(value >= limit), code, value, limit);
+	if (!(value >= limit))
+		oq_gate_find(out, code, value, limit);
 }
 
 static void at_most(oq_gate_result *out, const char *code, double value, double limit)
 {
-	find(out, !(value <= limit), code, value, limit);
+	if (!(value <= limit))
+		oq_gate_find(out, code, value, limit);
 }
 
 static double squared_distance(const float *a, const float *b, int64_t n)
@@ -46,38 +50,25 @@ static double squared_distance(const float *a, const float *b, int64_t n)
 	return sum;
 }
 
-static uint64_t mix(uint64_t z)
-{
-	z += 0x9E3779B97F4A7C15u;
-	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-	z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-	return z ^ z >> 31;
-}
+/* sum(error) / sum(noise) of each unit (patient, or row) that was drawn. */
+typedef struct unit_sums {
+	const double *error, *noise;
+} unit_sums;
 
-/* sum(error) / sum(noise) over units (patients, or rows), and its upper 95 % bound when units are drawn again with replacement. */
-static void ratio_bound(const double *error, const double *noise, int64_t units, double *room, double *ratio, double *upper)
+static oq_status ratio_of_units(void *context, const int64_t *unit, int64_t count, double *values, oq_error *err)
 {
+	const unit_sums *sums = context;
 	double errors = 0, noises = 0;
-	for (int64_t u = 0; u < units; u++) {
-		errors += error[u];
-		noises += noise[u];
+	(void)err;
+	for (int64_t i = 0; i < count; i++) {
+		errors += sums->error[unit[i]];
+		noises += sums->noise[unit[i]];
 	}
-	*ratio = errors / noises;
-	for (int64_t b = 0; b < RESAMPLES; b++) {
-		errors = noises = 0;
-		for (int64_t u = 0; u < units; u++) {
-			int64_t pick = (int64_t)(mix((uint64_t)(b * units + u)) % (uint64_t)units);
-			errors += error[pick];
-			noises += noise[pick];
-		}
-		room[b] = noises > 0 ? errors / noises : INFINITY;
-	}
-	oq_sort_doubles(room, RESAMPLES);
-	*upper = oq_quantile(room, RESAMPLES, 0.95);
+	values[0] = noises > 0 ? errors / noises : NAN;
+	return OQ_OK;
 }
 
-/* Which unit each row belongs to, 0, 1, ...; returns their number. */
-static int64_t number_units(const oq_gate_input *in, int64_t *unit)
+int64_t oq_gate_units(const oq_gate_input *in, int64_t *unit)
 {
 	int64_t rows = in->reference.rows, count = 0;
 	for (int64_t r = 0; r < rows; r++) {
@@ -90,22 +81,34 @@ static int64_t number_units(const oq_gate_input *in, int64_t *unit)
 	return count;
 }
 
-/* Variance of a yardstick: half the squared distance of a pair of equals. `other` has a multiple of the reference's rows. */
+/* Variance of a yardstick: half the squared distance of a pair of equals. `other` has a multiple of the reference's rows. The bound is the upper
+ * 95 % one of the bootstrap over units. */
 static oq_status measure_noise(const oq_gate_input *in, const oq_matrix *other, double *ratio, double *upper, oq_error *err)
 {
 	int64_t rows = in->reference.rows, n = in->reference.columns, draws = other->rows / rows;
 	double *error = oq_calloc((size_t)(2 * rows), sizeof *error), *noise = error + rows, *room = oq_alloc(RESAMPLES * sizeof *room);
-	int64_t *unit = oq_alloc((size_t)rows * sizeof *unit);
+	int64_t *unit = oq_alloc((size_t)rows * sizeof *unit), units = 0;
 	oq_status status = error && room && unit ? OQ_OK : oq_fail_memory(err, "gate", (size_t)rows * sizeof *error);
 	if (status == OQ_OK) {
-		int64_t units = number_units(in, unit);
+		units = oq_gate_units(in, unit);
 		for (int64_t r = 0; r < rows; r++) {
 			const float *x = oq_matrix_row(&in->reference, r);
 			error[unit[r]] += squared_distance(oq_matrix_row(&in->candidate, r), x, n);
 			for (int64_t d = 0; d < draws; d++)
 				noise[unit[r]] += squared_distance(oq_matrix_row(other, d * rows + r), x, n) / 2 / (double)draws;
 		}
-		ratio_bound(error, noise, units, room, ratio, upper);
+		double errors = 0, noises = 0;
+		for (int64_t u = 0; u < units; u++) {
+			errors += error[u];
+			noises += noise[u];
+		}
+		*ratio = *upper = errors / noises; /* infinite, or NaN, when nothing varies by itself: no limit holds then */
+		unit_sums sums = {error, noise};
+		const oq_bootstrap plan = {.rows = units, .resamples = RESAMPLES, .threads = in->threads};
+		if (noises > 0)
+			status = oq_bootstrap_run(&plan, ratio_of_units, &sums, 1, room, NULL, err);
+		if (noises > 0 && status == OQ_OK)
+			*upper = oq_bootstrap_interval(room, RESAMPLES, 0.9).high;
 	}
 	oq_free(error);
 	oq_free(room);
@@ -140,47 +143,6 @@ static double slope_of(const oq_matrix *x, const oq_matrix *q)
 	return xx > 0 ? xq / xx : NAN;
 }
 
-/* Share of positive labels among the nearest rows of other patients. */
-static void probe(const oq_gate_input *in, const int32_t *nearest, int64_t k, double *score)
-{
-	for (int64_t r = 0; r < in->reference.rows; r++) {
-		int64_t used = 0, positive = 0;
-		for (int64_t i = 0; i < k && used < PROBE; i++) {
-			int32_t other = nearest[r * k + i];
-			if (in->group && in->group[other] == in->group[r])
-				continue;
-			positive += in->label[other];
-			used++;
-		}
-		score[r] = used ? (double)positive / (double)used : 0.5;
-	}
-}
-
-static oq_status measure_endpoint(const oq_gate_input *in, oq_gate_result *out, oq_error *err)
-{
-	int64_t rows = in->reference.rows, k = rows - 1 < 4 * PROBE ? rows - 1 : 4 * PROBE; /* more than the probe uses: its own patient's rows fall out */
-	int32_t *nearest = oq_alloc((size_t)(rows * k) * sizeof *nearest);
-	double *scores = oq_alloc((size_t)(3 * rows) * sizeof *scores);
-	oq_status status = nearest && scores ? OQ_OK : oq_fail_memory(err, "gate", (size_t)(rows * k) * sizeof *nearest);
-	const struct { const oq_matrix *queries, *gallery; } runs[] = {{&in->reference, &in->reference}, {&in->candidate, &in->reference},
-		{&in->candidate, &in->candidate}};
-	for (int i = 0; i < 3 && status == OQ_OK; i++) {
-		status = oq_nearest(runs[i].queries, runs[i].gallery, k, in->threads, nearest, err);
-		if (status == OQ_OK)
-			probe(in, nearest, k, scores + i * rows);
-	}
-	if (status == OQ_OK)
-		status = oq_auc_compare(scores, scores + rows, in->label, rows, &out->old_probe, err);
-	if (status == OQ_OK)
-		status = oq_auc_compare(scores, scores + 2 * rows, in->label, rows, &out->new_probe, err);
-	out->endpoint = status == OQ_OK;
-	double se = out->old_probe.se > out->new_probe.se ? out->old_probe.se : out->new_probe.se;
-	out->detectable_margin = 2.49 * se; /* 80 % power at a one-sided 5 %: 1.645 + 0.842 */
-	oq_free(nearest);
-	oq_free(scores);
-	return status;
-}
-
 static oq_status measure_retest_recall(const oq_gate_input *in, const char *where, oq_gate_result *out, oq_error *err)
 {
 	oq_fidelity again;
@@ -189,18 +151,58 @@ static oq_status measure_retest_recall(const oq_gate_input *in, const char *wher
 	return OQ_OK;
 }
 
-/* Returns whether the power is enough. */
-static bool judge_endpoint(const oq_gate_limits *limits, oq_gate_result *out)
+static void lack(oq_gate_result *out, const char *code, double value, double limit)
 {
-	double margin = limits->auc_margin;
-	const oq_auc_pair *pairs[] = {&out->old_probe, &out->new_probe};
-	bool powered = out->old_probe.a.positive >= limits->positives && out->detectable_margin <= margin;
-	for (int i = 0; i < 2; i++) {
-		double p = oq_auc_noninferiority(pairs[i], margin) * 2; /* Holm's first step over the two probes */
-		/* A difference that is itself beyond the margin fails; one that cannot be told from it is underpowered. */
-		find(out, pairs[i]->difference < -margin || (powered && p > 0.05), i ? "F6_NEW_PROBE" : "F6_OLD_PROBE", pairs[i]->difference, -margin);
+	out->shortages[out->shortage_count++] = (oq_finding){code, value, limit};
+}
+
+static void remark(oq_gate_result *out, const char *code, double value, double limit)
+{
+	out->remarks[out->remark_count++] = (oq_finding){code, value, limit};
+}
+
+static void judge_probe(const oq_gate_limits *limits, const oq_gate_endpoint_result *e, const oq_gate_probe *probe, bool powered, oq_gate_result *out)
+{
+	static const char *const codes[3][2] = {{"F6_KNN_OLD", "F6_KNN_NEW"}, {"F6_LOGISTIC_OLD", "F6_LOGISTIC_NEW"}, {"F6_COX_OLD", "F6_COX_NEW"}};
+	int kind = e->survival ? 2 : probe->kind[0] == 'l';
+	/* A difference that is itself beyond the margin fails; one that cannot be told from it is underpowered. */
+	if (probe->difference < -limits->auc_margin || (powered && probe->p_adjusted > 0.05))
+		oq_gate_find(out, codes[kind][probe->retrained], probe->difference, -limits->auc_margin);
+}
+
+static void judge_endpoints(const oq_gate_limits *limits, oq_gate_result *out)
+{
+	int64_t fewest = INT64_MAX;
+	for (int e = 0; e < out->endpoint_count; e++)
+		fewest = out->endpoints[e].positives < fewest ? out->endpoints[e].positives : fewest;
+	bool many = out->endpoint_count == 0 || fewest >= limits->positives, fine = out->detectable_margin <= limits->auc_margin;
+	for (int e = 0; e < out->endpoint_count; e++) {
+		const oq_gate_endpoint_result *one = &out->endpoints[e];
+		for (int i = 0; i < one->probe_count; i++)
+			judge_probe(limits, one, &one->probes[i], many && fine, out);
+		if (one->survival)
+			continue;
+		at_most(out, "F6_FLIPS", one->flip_share, limits->flips);
+		at_most(out, "F6_CALIBRATION", fabs(one->calibration_slope - 1), limits->calibration);
 	}
-	return powered;
+	if (!many)
+		lack(out, "U_POSITIVES", (double)fewest, (double)limits->positives);
+	if (!fine)
+		lack(out, "U_MARGIN", out->detectable_margin, limits->auc_margin);
+}
+
+/* F5 sees less than F1 to F4, so it never decides. Nor does what too few patches cannot show of the biases: F3_BIAS fails what is too large. */
+static void judge_remarks(const oq_gate_limits *limits, oq_gate_result *out)
+{
+	const oq_similarity *g = &out->geometry;
+	if (g->debiased_cka < limits->cka)
+		remark(out, "F5_CKA", g->debiased_cka, limits->cka);
+	if (g->rsa_spearman < limits->rsa)
+		remark(out, "F5_RSA", g->rsa_spearman, limits->rsa);
+	if (g->procrustes_angle > limits->rotation)
+		remark(out, "F5_ROTATION", g->procrustes_angle, limits->rotation);
+	if (out->bias_equivalent < 1)
+		remark(out, "F3_EQUIVALENCE", out->bias_equivalent, 1);
 }
 
 static void judge(const oq_gate_input *in, const oq_gate_limits *limits, oq_gate_result *out)
@@ -209,10 +211,19 @@ static void judge(const oq_gate_input *in, const oq_gate_limits *limits, oq_gate
 	at_least(out, "F1_CENTRED_MIN", f->centred_min, limits->centred_min);
 	at_least(out, "F1_CENTRED_P1", f->centred_p1, limits->centred_p1);
 	at_least(out, "F1_CENTRED_MEDIAN", f->centred_median, limits->centred_median);
-	if (in->retest.data)
+	if (in->retest.data) {
 		at_most(out, "F2_RETEST", out->retest_upper, limits->noise_ratio);
-	if (in->jitter.data)
+		at_most(out, "F2_RETEST_DIMENSIONS", out->retest_dimensions, limits->dimension_share);
+	}
+	if (in->jitter.data) {
 		at_most(out, "F2_JITTER", out->jitter_upper, limits->noise_ratio);
+		at_most(out, "F2_JITTER_DIMENSIONS", out->jitter_dimensions, limits->dimension_share);
+	}
+	bool yardstick = in->retest.data || in->jitter.data;
+	if (yardstick && !isnan(out->icc_drop_max)) {
+		at_most(out, "F2_ICC_MEDIAN", out->icc_drop_median, limits->icc_drop_median);
+		at_most(out, "F2_ICC_MAX", out->icc_drop_max, limits->icc_drop_max);
+	}
 	at_most(out, "F3_BIAS", f->bias_z_max, limits->bias_max);
 	at_least(out, "F3_CCC_MEDIAN", f->ccc_median, limits->ccc_median);
 	at_least(out, "F3_CCC_MIN", f->ccc_min, limits->ccc_min);
@@ -224,16 +235,17 @@ static void judge(const oq_gate_input *in, const oq_gate_limits *limits, oq_gate
 	}
 	if (in->retest.data && !isnan(out->retest_recall10))
 		at_most(out, "F4_EXCESS", 1 - f->recall_mean[2], limits->excess_loss * (1 - out->retest_recall10));
-	bool powered = in->reference.rows >= limits->patches;
-	if (out->endpoint)
-		powered = judge_endpoint(limits, out) && powered;
-	bool yardstick = in->retest.data || in->jitter.data;
-	out->verdict = out->finding_count ? OQ_VERDICT_FAIL : !powered ? OQ_VERDICT_UNDERPOWERED : !yardstick ? OQ_VERDICT_NO_YARDSTICK : OQ_VERDICT_PASS;
+	judge_remarks(limits, out);
+	judge_endpoints(limits, out);
+	if (in->reference.rows < limits->patches)
+		lack(out, "U_PATCHES", (double)in->reference.rows, (double)limits->patches);
+	out->verdict = out->finding_count ? OQ_VERDICT_FAIL : out->shortage_count ? OQ_VERDICT_UNDERPOWERED : !yardstick ? OQ_VERDICT_NO_YARDSTICK : OQ_VERDICT_PASS;
 }
 
 oq_status oq_gate_run(const oq_gate_input *in, const oq_gate_limits *limits, const char *where, oq_gate_result *out, oq_error *err)
 {
-	*out = (oq_gate_result){.retest_ratio = NAN, .retest_upper = NAN, .jitter_ratio = NAN, .jitter_upper = NAN, .retest_recall10 = NAN};
+	*out = (oq_gate_result){.retest_ratio = NAN, .retest_upper = NAN, .jitter_ratio = NAN, .jitter_upper = NAN, .retest_dimensions = NAN,
+		.jitter_dimensions = NAN, .icc_drop_median = NAN, .icc_drop_max = NAN, .retest_recall10 = NAN};
 	OQ_TRY(oq_fidelity_measure(&in->reference, &in->candidate, where, in->threads, &out->fidelity, err));
 	if (in->reference.rows >= 4)
 		OQ_TRY(oq_similarity_measure(&in->reference, &in->candidate, in->threads, &out->geometry, err));
@@ -247,8 +259,8 @@ oq_status oq_gate_run(const oq_gate_input *in, const oq_gate_limits *limits, con
 		OQ_TRY(check_yardstick(in, &in->jitter, "jitter", false, where, err));
 		OQ_TRY(measure_noise(in, &in->jitter, &out->jitter_ratio, &out->jitter_upper, err));
 	}
-	if (in->label)
-		OQ_TRY(measure_endpoint(in, out, err));
+	OQ_TRY(oq_gate_dimensions(in, limits, out, err));
+	OQ_TRY(oq_gate_endpoints(in, limits, out, err));
 	judge(in, limits, out);
 	return OQ_OK;
 }

@@ -1,8 +1,10 @@
 #include "report/evidence.h"
 
+#include "evidence_plots.h"
 #include "text.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 static const oq_json *at(const oq_json *root, const char *group, const char *key)
@@ -28,10 +30,11 @@ static void add_head(oq_text *t, const oq_json *e)
 {
 	oq_text_add(t, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Fidelity of ");
 	oq_text_escape(t, string(e, "model"));
-	oq_text_add(t, "</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;max-width:52em;margin:2em auto;padding:0 1em;color:#1a1a1a}"
+	oq_text_add(t, "</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a}"
 		"h1{font-size:1.5em}h2{font-size:1.1em;margin-top:1.6em}table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:left;"
 		"border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}.pass{color:#0a6b2d}.fail{color:#a11}"
-		"svg{max-width:100%%;height:auto}code{font-size:.9em;overflow-wrap:anywhere}@media print{body{margin:0}}</style></head><body>\n");
+		".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(22em,1fr));gap:1em 1.5em;margin:1em 0}figure{margin:0;break-inside:avoid}"
+		"figcaption{font-weight:600}svg{width:100%%;height:auto}.scroll{overflow-x:auto}td.n,th.n{text-align:right}code{font-size:.9em;overflow-wrap:anywhere}@media print{body{margin:0}}</style></head><body>\n");
 	bool passed = !strncmp(string(e, "verdict"), "PASS", 4);
 	oq_text_add(t, "<h1>");
 	oq_text_escape(t, string(e, "model"));
@@ -53,15 +56,31 @@ static const line lines[] = {
 	{"patches", "relative_error_max", "Relative error, largest", NULL},
 	{"yardstick", "error_to_jitter_variance_upper95", "Error as a share of seed jitter's variance (upper bound)", "<noise_ratio"},
 	{"yardstick", "error_to_retest_variance_upper95", "Error as a share of test-retest variance (upper bound)", "<noise_ratio"},
+	{"yardstick", "jitter_dimensions_above", "Dimensions whose own error is large beside seed jitter (share)", "<dimension_share"},
+	{"yardstick", "retest_dimensions_above", "Dimensions whose own error is large beside a retest (share)", "<dimension_share"},
+	{"yardstick", "icc_drop_median", "Loss of ICC(2,1), median dimension", "<icc_drop_median"},
+	{"yardstick", "icc_drop_max", "Loss of ICC(2,1), worst dimension", "<icc_drop_max"},
 	{"dimensions", "bias_max", "Largest bias of a dimension (standard deviations)", "<bias_max"},
 	{"dimensions", "ccc_median", "Concordance, median dimension", ">ccc_median"},
 	{"dimensions", "ccc_min", "Concordance, worst dimension", ">ccc_min"},
+	{"dimensions", "bias_equivalent_share", "Dimensions whose bias is shown to be small (share)", NULL},
 	{"dimensions", "slope", "Slope of candidate on reference", NULL},
 	{"neighbours", "recall10", "Recall of the 10 nearest neighbours", ">recall10"},
 	{"neighbours", "cross_recall10", "The same, asked in the reference's index", ">recall10"},
 	{"geometry", "debiased_cka", "CKA", NULL},
 	{"geometry", "rsa_spearman", "RSA", NULL},
 };
+
+static void add_findings(oq_text *t, const oq_json *e, const char *key, const char *title)
+{
+	const oq_json *list = oq_json_get(e, key);
+	if (!list || !oq_json_count(list))
+		return;
+	oq_text_add(t, "<p%s>%s:", strcmp(key, "remarks") ? " class=\"fail\"" : "", title);
+	for (const oq_json *f = oq_json_first(list); f; f = oq_json_next(f))
+		oq_text_add(t, " <code>%s</code> %.5g (limit %.5g);", string(f, "code"), oq_json_number(oq_json_get(f, "value")), oq_json_number(oq_json_get(f, "limit")));
+	oq_text_add(t, "</p>\n");
+}
 
 static void add_table(oq_text *t, const oq_json *e)
 {
@@ -78,44 +97,61 @@ static void add_table(oq_text *t, const oq_json *e)
 		oq_text_add(t, "</td></tr>\n");
 	}
 	oq_text_add(t, "</table>\n");
-	const oq_json *findings = oq_json_get(e, "findings");
-	if (oq_json_count(findings) > 0)
-		oq_text_add(t, "<p class=\"fail\">Beyond their limits:");
-	for (const oq_json *f = oq_json_first(findings); f; f = oq_json_next(f))
-		oq_text_add(t, " <code>%s</code> %.5g (limit %.5g);", string(f, "code"), oq_json_number(oq_json_get(f, "value")), oq_json_number(oq_json_get(f, "limit")));
-	if (oq_json_count(findings) > 0)
-		oq_text_add(t, "</p>\n");
+	add_findings(t, e, "findings", "Beyond their limits");
+	add_findings(t, e, "shortages", "Too little is known");
+	add_findings(t, e, "remarks", "Remarks, which do not decide");
 }
 
-#define BINS 40
-#define WIDTH 640.0
-#define HEIGHT 150.0
-
-/* How 1 - centred cosine is spread over the patches, on a logarithmic axis, with the limits as lines. */
-static void add_histogram(oq_text *t, const oq_json *e)
+static void add_plots(oq_text *t, const oq_json *e)
 {
-	const oq_json *values = oq_json_get(e, "centred_cosine");
-	int counts[BINS] = {0}, most = 1;
-	const double first = -6, last = 0; /* powers of ten */
-	for (const oq_json *v = oq_json_first(values); v; v = oq_json_next(v)) {
-		double x = log10(fmax(1 - oq_json_number(v), 1e-6));
-		int bin = (int)((x - first) / (last - first) * BINS);
-		bin = bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin;
-		most = ++counts[bin] > most ? counts[bin] : most;
+	oq_text_add(t, "<div class=\"plots\">\n");
+	oq_plot_errors(t, e);
+	oq_plot_noise(t, e);
+	oq_plot_recall(t, e);
+	oq_plot_ramp(t, e);
+	oq_text_add(t, "</div>\n");
+}
+
+static void add_worst(oq_text *t, const oq_json *e)
+{
+	const oq_json *worst = oq_json_get(e, "worst");
+	static const struct { const char *key, *format; } fields[] = {{"row", "%.0f"}, {"centred_cosine", "%.5f"}, {"relative_error", "%.4f"}, {"hu_mean", "%.0f"},
+		{"hu_sd", "%.0f"}, {"padding_fraction", "%.2f"}};
+	if (!worst)
+		return;
+	oq_text_add(t, "<h2>The worst patches</h2>\n<div class=\"scroll\"><table><tr><th class=\"n\">Row</th><th class=\"n\">Centred cosine</th><th class=\"n\">Relative error</th>"
+		"<th class=\"n\">HU, mean</th><th class=\"n\">HU, SD</th><th class=\"n\">Outside</th><th class=\"n\">Seed (LPS mm)</th></tr>\n");
+	for (const oq_json *row = oq_json_first(worst); row; row = oq_json_next(row)) {
+		oq_text_add(t, "<tr>");
+		for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+			oq_text_add(t, "<td class=\"n\">");
+			oq_text_add(t, fields[i].format, oq_json_number(oq_json_get(row, fields[i].key)));
+			oq_text_add(t, "</td>");
+		}
+		oq_text_add(t, "<td class=\"n\">");
+		for (const oq_json *v = oq_json_first(oq_json_get(row, "seed")); v; v = oq_json_next(v))
+			oq_text_add(t, " %.1f", oq_json_number(v));
+		oq_text_add(t, "</td></tr>\n");
 	}
-	oq_text_add(t, "<h2>Patches by error (1 &minus; centred cosine)</h2>\n<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"histogram\">\n", WIDTH, HEIGHT + 40);
-	for (int i = 0; i < BINS; i++)
-		if (counts[i])
-			oq_text_add(t, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"#3b6ea5\"/>\n", i * WIDTH / BINS + 1,
-				HEIGHT - counts[i] * (HEIGHT - 10) / most, WIDTH / BINS - 2, counts[i] * (HEIGHT - 10) / most);
-	for (int power = -6; power <= 0; power++) {
-		double x = (power - first) / (last - first) * WIDTH;
-		oq_text_add(t, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"12\" text-anchor=\"%s\">%.0e</text>\n", x, HEIGHT + 16,
-			power == -6 ? "start" : power == 0 ? "end" : "middle", pow(10, power));
+	oq_text_add(t, "</table></div>\n");
+}
+
+/* What was looked for beyond the test patches. */
+static void add_search(oq_text *t, const oq_json *e)
+{
+	const oq_json *search = oq_json_get(e, "search"), *maps = oq_json_get(e, "saliency");
+	if (search) {
+		oq_text_add(t, "<h2>Search for the worst</h2>\n<p>%.0f changes of the worst patches (seed moved by up to 5 mm, &plusmn;20 HU, mirrored): relative error %.4f at the "
+			"most (%.4f before), centred cosine there %.4f; row %.0f, moved by", number(e, "search", "evaluations"), number(e, "search", "relative_error"),
+			number(e, "search", "relative_error_before"), number(e, "search", "centred_cosine"), number(e, "search", "row"));
+		for (const oq_json *v = oq_json_first(oq_json_get(search, "shift_mm")); v; v = oq_json_next(v))
+			oq_text_add(t, " %.1f", oq_json_number(v));
+		oq_text_add(t, " mm, %+.0f HU.</p>\n", number(e, "search", "offset_hu"));
 	}
-	double limit = number(e, "limits", "centred_cosine_min"), x = (log10(fmax(1 - limit, 1e-6)) - first) / (last - first) * WIDTH;
-	oq_text_add(t, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%.1f\" stroke=\"#a11\" stroke-dasharray=\"4 3\"/>"
-		"<text x=\"%.1f\" y=\"12\" font-size=\"12\" fill=\"#a11\">limit of the worst patch</text>\n</svg>\n", x, x, HEIGHT, x + 4);
+	if (maps)
+		oq_text_add(t, "<h2>Occlusion maps</h2>\n<p>%.0f patches: rank correlation of both networks&rsquo; maps %.3f (median), %.3f (least); their peaks are at most %.1f voxels "
+			"apart.</p>\n", number(e, "saliency", "maps"), number(e, "saliency", "spearman_median"), number(e, "saliency", "spearman_min"),
+			number(e, "saliency", "peak_distance_max_voxels"));
 }
 
 static void add_phantoms(oq_text *t, const oq_json *e)
@@ -150,8 +186,10 @@ oq_status oq_report_evidence(const oq_json *evidence, char **html, oq_error *err
 	oq_text text = {0};
 	add_head(&text, evidence);
 	add_table(&text, evidence);
-	add_histogram(&text, evidence);
+	add_plots(&text, evidence);
+	add_worst(&text, evidence);
 	add_phantoms(&text, evidence);
+	add_search(&text, evidence);
 	add_record(&text, evidence);
 	return oq_text_finish(&text, html, err);
 }

@@ -98,13 +98,19 @@ expect 2 "needs the package it was made from" "$oq" quantize int8.oq --calibrate
 expect 4 "used for calibration" "$oq" certify f32.oq int8.oq calibration.csv
 expect 0 "" "$oq" convert --model models-genesis --synthetic 2 -o other.oq
 expect 2 "was not made from" "$oq" certify other.oq int8.oq test.csv
-"$oq" certify f32.oq int8.oq test.csv >out.txt 2>err.txt
-says int8.oq/evidence.json '"cpu_class"'
+"$oq" certify f32.oq int8.oq test.csv --search 4 >out.txt 2>err.txt
+for word in '"cpu_class"' '"schema":	2' '"shortages"' '"hu_mean"' '"jitter_norm"' '"search"' '"offset_hu"' '"ramp"' '"int16 extremes"' '"refuses_nonfinite":	true' \
+	'"icc_drop_max"'; do
+	says int8.oq/evidence.json "$word"
+done
+for word in 'Patches by error' 'Error against the yardstick' 'Nearest neighbours kept' 'Response to a growing contrast' 'The worst patches' 'Search for the worst'; do
+	says int8.oq/evidence.html "$word"
+done
 says int8.oq/evidence.html '<!doctype html>'
 expect 6 "does not say PASS" "$oq" embed int8.oq test.csv -o refused.npy
 cat >gate.json <<EOF
 {"patches": 1, "centred_cosine_min": -1, "centred_cosine_p1": -1, "centred_cosine_median": -1, "noise_ratio": 1e9, "bias_max": 1e9,
- "ccc_median": -1, "ccc_min": -1, "slope": 1e9, "recall10": 0, "recall10_p5": 0}
+ "ccc_median": -1, "ccc_min": -1, "slope": 1e9, "recall10": 0, "recall10_p5": 0, "dimension_share": 1, "icc_drop_median": 9, "icc_drop_max": 9}
 EOF
 "$oq" certify f32.oq int8.oq test.csv --gate gate.json >out.txt 2>err.txt
 if grep -q '"verdict":	"PASS"' int8.oq/evidence.json; then

@@ -79,5 +79,15 @@ awk -F, -v OFS=, 'NR == 1 { print; next } { $7 = -$4; print }' cohort.csv >perfe
 expect 0 "" "$oq" evaluate survival --labels perfect.csv --score s --resamples 100
 says out.txt "not fitted: E_SEPARATION"
 
+cut -d, -f1,2 cohort.csv >none.csv
+sed '4s/^\([^,]*,[^,]*\),[01],/\1,2,/' cohort.csv >negative_y.csv
+# The same endpoints in the fidelity gate: classes and a time, by trained probes.
+awk -F, -v OFS=, 'NR == 1 { print $0, "y_even"; next } { print $0, $1 % 2 }' cohort.csv >endpoints.csv
+"$oq" compare "$e/A_m2.npy" "$e/A_m2_bad.npy" --labels endpoints.csv >out.txt 2>err.txt
+[ $? = 6 ] || fail "compare of a bad candidate did not end with 6"
+for word in "y: logistic AUC" "y_even: kNN AUC" "time: Cox C" "F6_FLIPS" "flip, slope of log odds" "detectable"; do says out.txt "$word"; done
+expect 4 "expected 0 or 1" "$oq" compare "$e/A_m2.npy" "$e/A_m2_int8.npy" --labels negative_y.csv
+expect 2 "nor \"time\" with \"event\"" "$oq" compare "$e/A_m2.npy" "$e/A_m2_int8.npy" --labels none.csv
+
 echo "$checks checks, $failures failures"
 [ $failures = 0 ]
