@@ -1,12 +1,20 @@
+/* Two ways to the same votes. Small sets: every query against every training row in double. Large ones: float32 products of all pairs, once for all
+ * splits, leave a few hundred candidates per query; those are measured in double, and a split whose nearest are not certainly among them is searched
+ * in full. Both give the same bits. */
 #include "eval/knn.h"
 
 #include "core/mem.h"
+#include "products.h"
 
 #include <math.h>
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SAME 1e-6
+#define SURE 1e-12   /* what distances in double may be off by */
+#define BLOCK 384    /* queries at a time: packed, they stay in the last level cache */
+#define FEW 4096     /* rows: fewer are not worth filtering */
 
 typedef struct near {
 	double distance;
@@ -20,9 +28,15 @@ typedef struct search {
 	const oq_split *splits;
 	oq_knn_votes *votes;
 	double *norms;     /* [rows] */
-	int64_t **queries; /* [splits][rows]: the row's query, or -1 */
-	int count, most;
+	int64_t **places;  /* [splits][rows]: place among the training rows, or -1 - the query, or OUTSIDE */
+	int64_t *queries;  /* [query_count]: rows that any split asks for */
+	int64_t *gallery;  /* [gallery_count]: rows that any split trains on */
+	int64_t query_count, gallery_count;
+	int64_t wanted;    /* candidates per query that make a full search unlikely */
+	int count, most, threads;
+	oq_isa isa;
 } search;
+#define OUTSIDE INT64_MIN
 
 static double dot(const float *a, const float *b, int64_t n)
 {
@@ -36,11 +50,22 @@ static double dot(const float *a, const float *b, int64_t n)
 	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-/* Keeps the `room` nearest in order; candidates come in ascending places, so that an equal one goes behind. */
+static double distance_of(const search *s, int64_t a, int64_t b)
+{
+	double cosine = dot(oq_matrix_row(s->x, a), oq_matrix_row(s->x, b), s->x->columns) / (s->norms[a] * s->norms[b]);
+	return fmin(fmax(1 - cosine, 0), 2);
+}
+
+static bool is_nearer(near a, near b)
+{
+	return a.distance < b.distance || (a.distance <= b.distance && a.place < b.place);
+}
+
+/* Keeps the `room` nearest in order. */
 static int keep(near *best, int filled, int room, near candidate)
 {
 	int at = filled;
-	while (at > 0 && best[at - 1].distance > candidate.distance)
+	while (at > 0 && is_nearer(candidate, best[at - 1]))
 		at--;
 	if (at == room)
 		return filled;
@@ -50,40 +75,218 @@ static int keep(near *best, int filled, int room, near candidate)
 	return filled;
 }
 
-static void vote_in_split(const search *s, int which, int64_t row, const double *distance)
+static void cast_votes(const search *s, int which, int64_t query, const near *best, int filled)
 {
-	const oq_split *split = &s->splits[which];
 	oq_knn_votes *votes = &s->votes[which];
-	int64_t query = s->queries[which][row];
-	near best[OQ_KNN_MOST + 1];
-	int filled = 0;
-	for (int64_t i = 0; i < split->train; i++) {
-		double d = distance[split->rows[i]];
-		if (filled <= s->most || d < best[filled - 1].distance)
-			filled = keep(best, filled, s->most + 1, (near){d, i});
-	}
 	votes->tied[query] = 0;
 	for (int k = 0; k < s->most; k++) {
-		votes->classes[query * s->most + k] = s->class[split->rows[best[k].place]];
+		votes->classes[query * s->most + k] = s->class[s->splits[which].rows[best[k].place]];
 		if (k + 1 < filled && best[k + 1].distance - best[k].distance < SAME)
 			votes->tied[query] |= (uint64_t)1 << (k + 1);
 	}
 }
 
-static void vote_of_row(const search *s, int64_t row, double *distance)
+/* From the distances to some rows; true when the votes are certain: no other row is nearer than `horizon`. */
+static bool vote_in_split(const search *s, int which, int64_t query, const int64_t *rows, const double *distance, int64_t count, double horizon)
 {
-	bool wanted = false;
-	for (int i = 0; i < s->count; i++)
-		wanted |= s->queries[i][row] >= 0;
-	if (!wanted)
-		return;
-	for (int64_t j = 0; j < s->x->rows; j++) {
-		double cosine = dot(oq_matrix_row(s->x, row), oq_matrix_row(s->x, j), s->x->columns) / (s->norms[row] * s->norms[j]);
-		distance[j] = fmin(fmax(1 - cosine, 0), 2);
+	near best[OQ_KNN_MOST + 1];
+	int filled = 0, room = s->most + 1;
+	int64_t all = s->splits[which].train;
+	for (int64_t i = 0; i < count; i++) {
+		int64_t place = s->places[which][rows[i]];
+		if (place >= 0 && (filled < room || distance[i] <= best[filled - 1].distance))
+			filled = keep(best, filled, room, (near){distance[i], place});
 	}
-	for (int i = 0; i < s->count; i++)
-		if (s->queries[i][row] >= 0)
-			vote_in_split(s, i, row, distance);
+	if (filled < (room < all ? room : (int)all) || !(best[filled - 1].distance < horizon))
+		return false;
+	cast_votes(s, which, query, best, filled);
+	return true;
+}
+
+/* Every training row. */
+static void search_in_full(const search *s, int which, int64_t query, int64_t row, double *distance)
+{
+	const oq_split *split = &s->splits[which];
+	for (int64_t i = 0; i < split->train; i++)
+		distance[i] = distance_of(s, row, split->rows[i]);
+	vote_in_split(s, which, query, split->rows, distance, split->train, INFINITY);
+}
+
+/* All splits that ask for a row. distance [rows] */
+static void vote_of_row(const search *s, int64_t row, const int64_t *rows, int64_t count, double horizon, double *distance, double *room)
+{
+	for (int64_t i = 0; i < count; i++)
+		distance[i] = distance_of(s, row, rows[i]);
+	for (int w = 0; w < s->count; w++) {
+		int64_t place = s->places[w][row];
+		if (place < 0 && place != OUTSIDE && !vote_in_split(s, w, -1 - place, rows, distance, count, horizon))
+			search_in_full(s, w, -1 - place, row, room);
+	}
+}
+
+/* Candidates of one query: those whose product may be among the `wanted` largest. */
+typedef struct pool {
+	float *product;
+	int64_t *row;
+	int64_t count, room;
+	float least; /* nothing below matters */
+} pool;
+
+static int descending(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+	return (x < y) - (x > y);
+}
+
+/* Drops what is certainly not among the `wanted` nearest. scratch [count] */
+static void thin_out(pool *p, int64_t wanted, double error, float *scratch)
+{
+	if (p->count <= wanted)
+		return;
+	memcpy(scratch, p->product, (size_t)p->count * sizeof *scratch);
+	qsort(scratch, (size_t)p->count, sizeof *scratch, descending);
+	int64_t kept = 0;
+	p->least = (float)((double)scratch[wanted - 1] - 2 * error);
+	for (int64_t i = 0; i < p->count; i++)
+		if (p->product[i] >= p->least) {
+			p->product[kept] = p->product[i];
+			p->row[kept++] = p->row[i];
+		}
+	p->count = kept;
+}
+
+/* A thread's own. */
+typedef struct worker {
+	pool pools[BLOCK];
+	float *packed, *panel, *scratch; /* [BLOCK/rows][columns][rows], [columns][tile columns], [largest pool] */
+	double *distance, *room;         /* [gallery] each */
+	int64_t scratch_room;
+} worker;
+
+static bool offer(const search *s, worker *w, pool *p, double error, float product, int64_t row)
+{
+	if (p->count == p->room) {
+		thin_out(p, s->wanted, error, w->scratch);
+		if (2 * p->count > p->room) { /* too many are alike: room for them all */
+			int64_t room = 2 * p->room;
+			float *products = oq_realloc(p->product, (size_t)room * sizeof *products);
+			p->product = products ? products : p->product;
+			int64_t *rows = products ? oq_realloc(p->row, (size_t)room * sizeof *rows) : NULL;
+			p->row = rows ? rows : p->row;
+			float *scratch = rows && room > w->scratch_room ? oq_realloc(w->scratch, (size_t)room * sizeof *scratch) : w->scratch;
+			if (!products || !rows || !scratch)
+				return false;
+			w->scratch = scratch;
+			w->scratch_room = room > w->scratch_room ? room : w->scratch_room;
+			p->room = room;
+		}
+	}
+	if (product >= p->least) {
+		p->product[p->count] = product;
+		p->row[p->count++] = row;
+	}
+	return true;
+}
+
+/* Products of a block of queries with the whole gallery. */
+static bool fill_pools(const search *s, worker *w, int64_t first, int64_t count)
+{
+	int64_t columns = s->x->columns, size = columns * OQ_TILE_ROWS;
+	double error = oq_products_error(columns);
+	float tile[OQ_TILE_ROWS * OQ_TILE_COLUMNS];
+	for (int64_t q = 0; q < count; q += OQ_TILE_ROWS)
+		oq_products_pack(s->x, s->queries, first + q, count - q < OQ_TILE_ROWS ? count - q : OQ_TILE_ROWS, OQ_TILE_ROWS, s->norms, w->packed + q / OQ_TILE_ROWS * size);
+	for (int64_t g = 0; g < s->gallery_count; g += OQ_TILE_COLUMNS) {
+		int64_t here = s->gallery_count - g < OQ_TILE_COLUMNS ? s->gallery_count - g : OQ_TILE_COLUMNS;
+		oq_products_pack(s->x, s->gallery, g, here, OQ_TILE_COLUMNS, s->norms, w->panel);
+		for (int64_t q = 0; q < count; q++) {
+			if (q % OQ_TILE_ROWS == 0)
+				oq_products_tile(s->isa, w->packed + q / OQ_TILE_ROWS * size, w->panel, columns, tile);
+			const float *products = tile + q % OQ_TILE_ROWS * OQ_TILE_COLUMNS;
+			for (int64_t j = 0; j < here; j++)
+				if (products[j] >= w->pools[q].least && !offer(s, w, &w->pools[q], error, products[j], s->gallery[g + j]))
+					return false;
+		}
+	}
+	return true;
+}
+
+/* What is in no pool has a product below least = (the wanted-th largest) - 2 error, so its cosine is below least + error. */
+static bool vote_of_block(const search *s, worker *w, int64_t first, int64_t count)
+{
+	double error = oq_products_error(s->x->columns);
+	for (int64_t q = 0; q < count; q++) {
+		w->pools[q].count = 0;
+		w->pools[q].least = -INFINITY;
+	}
+	if (!fill_pools(s, w, first, count))
+		return false;
+	for (int64_t q = 0; q < count; q++) {
+		pool *p = &w->pools[q];
+		thin_out(p, s->wanted, error, w->scratch);
+		vote_of_row(s, s->queries[first + q], p->row, p->count, 1 - ((double)p->least + error) - SURE, w->distance, w->room);
+	}
+	return true;
+}
+
+static void close_worker(worker *w)
+{
+	for (int q = 0; w && q < BLOCK; q++) {
+		oq_free(w->pools[q].product);
+		oq_free(w->pools[q].row);
+	}
+	if (w) {
+		oq_free(w->packed);
+		oq_free(w->panel);
+		oq_free(w->scratch);
+		oq_free(w->distance);
+		oq_free(w->room);
+	}
+	oq_free(w);
+}
+
+static worker *open_worker(const search *s, bool filtered)
+{
+	worker *w = oq_calloc(1, sizeof *w);
+	size_t rows = (size_t)s->gallery_count, columns = (size_t)s->x->columns;
+	bool good = w && (w->distance = oq_alloc(rows * sizeof *w->distance)) && (w->room = oq_alloc(rows * sizeof *w->room));
+	if (good && filtered) {
+		w->scratch_room = 4 * s->wanted;
+		good = (w->packed = oq_alloc(BLOCK * columns * sizeof *w->packed)) && (w->panel = oq_alloc(OQ_TILE_COLUMNS * columns * sizeof *w->panel))
+			&& (w->scratch = oq_alloc((size_t)w->scratch_room * sizeof *w->scratch));
+		for (int q = 0; q < BLOCK && good; q++) {
+			pool *p = &w->pools[q];
+			p->room = w->scratch_room;
+			good = (p->product = oq_alloc((size_t)p->room * sizeof *p->product)) && (p->row = oq_alloc((size_t)p->room * sizeof *p->row));
+		}
+	}
+	if (good)
+		return w;
+	close_worker(w);
+	return NULL;
+}
+
+static oq_status vote_all(const search *s, bool filtered, oq_error *err)
+{
+	int64_t step = filtered ? BLOCK : 4, blocks = (s->query_count + step - 1) / step;
+	bool failed = false;
+#pragma omp parallel num_threads(s->threads) reduction(|| : failed)
+	{
+		worker *w = open_worker(s, filtered);
+		failed = !w;
+#pragma omp for schedule(dynamic)
+		for (int64_t b = 0; b < blocks; b++) {
+			int64_t first = b * step, count = s->query_count - first < step ? s->query_count - first : step;
+			if (failed)
+				continue;
+			if (filtered)
+				failed = !vote_of_block(s, w, first, count);
+			for (int64_t q = 0; q < count && !filtered; q++)
+				vote_of_row(s, s->queries[first + q], s->gallery, s->gallery_count, INFINITY, w->distance, w->room);
+		}
+		close_worker(w);
+	}
+	return failed ? oq_fail_memory(err, "kNN", (size_t)BLOCK * (size_t)s->x->columns * sizeof(float)) : OQ_OK;
 }
 
 static oq_status open_votes(const search *s, int which, oq_error *err)
@@ -95,22 +298,47 @@ static oq_status open_votes(const search *s, int which, oq_error *err)
 			(long long)split->train, OQ_KNN_MOST);
 	s->votes[which] = (oq_knn_votes){.queries = queries, .most = s->most, .classes = oq_alloc((size_t)queries * (size_t)s->most),
 		.tied = oq_alloc((size_t)queries * sizeof(uint64_t))};
-	s->queries[which] = oq_alloc((size_t)rows * sizeof **s->queries);
-	if (!s->votes[which].classes || !s->votes[which].tied || !s->queries[which])
-		return oq_fail_memory(err, "kNN", (size_t)rows * sizeof **s->queries);
+	s->places[which] = oq_alloc((size_t)rows * sizeof **s->places);
+	if (!s->votes[which].classes || !s->votes[which].tied || !s->places[which])
+		return oq_fail_memory(err, "kNN", (size_t)rows * sizeof **s->places);
 	for (int64_t r = 0; r < rows; r++)
-		s->queries[which][r] = -1;
+		s->places[which][r] = OUTSIDE;
+	for (int64_t i = 0; i < split->train; i++)
+		s->places[which][split->rows[i]] = i;
 	for (int64_t q = 0; q < queries; q++)
-		s->queries[which][oq_split_val(split)[q]] = q;
+		s->places[which][oq_split_val(split)[q]] = -1 - q;
 	return OQ_OK;
+}
+
+/* Which rows are asked for and trained on at all, and how many candidates hold every split's share of training rows but for bad luck. */
+static void list_rows(search *s)
+{
+	double least = 1;
+	for (int64_t r = 0; r < s->x->rows; r++) {
+		bool asked = false, trained = false;
+		for (int w = 0; w < s->count; w++) {
+			asked = asked || (s->places[w][r] < 0 && s->places[w][r] != OUTSIDE);
+			trained = trained || s->places[w][r] >= 0;
+		}
+		if (asked)
+			s->queries[s->query_count++] = r;
+		if (trained)
+			s->gallery[s->gallery_count++] = r;
+	}
+	for (int w = 0; w < s->count; w++)
+		least = fmin(least, (double)s->splits[w].train / (double)s->gallery_count);
+	s->wanted = (int64_t)ceil((s->most + 1 + (least < 1 ? 6 * sqrt(s->most + 1) : 0)) / least) + 1;
 }
 
 static oq_status open_search(search *s, oq_error *err)
 {
-	s->norms = oq_alloc((size_t)s->x->rows * sizeof *s->norms);
-	s->queries = oq_calloc((size_t)s->count, sizeof *s->queries);
-	if (!s->norms || !s->queries)
-		return oq_fail_memory(err, "kNN", (size_t)s->x->rows * sizeof *s->norms);
+	size_t rows = (size_t)s->x->rows;
+	s->norms = oq_alloc(rows * sizeof *s->norms);
+	s->queries = oq_alloc(rows * sizeof *s->queries);
+	s->gallery = oq_alloc(rows * sizeof *s->gallery);
+	s->places = oq_calloc((size_t)s->count, sizeof *s->places);
+	if (!s->norms || !s->queries || !s->gallery || !s->places)
+		return oq_fail_memory(err, "kNN", rows * sizeof *s->norms);
 	for (int64_t r = 0; r < s->x->rows; r++) {
 		const float *row = oq_matrix_row(s->x, r);
 		double square = dot(row, row, s->x->columns);
@@ -118,29 +346,34 @@ static oq_status open_search(search *s, oq_error *err)
 	}
 	for (int i = 0; i < s->count; i++)
 		OQ_TRY(open_votes(s, i, err));
+	list_rows(s);
 	return OQ_OK;
+}
+
+oq_status oq_knn_vote_by(oq_knn_way way, const oq_matrix *x, const uint8_t *class, const oq_split *splits, int count, int most, int threads,
+	oq_knn_votes *votes, oq_error *err)
+{
+	search s = {.x = x, .class = class, .splits = splits, .votes = votes, .count = count, .most = most, .threads = threads};
+	oq_cpu cpu;
+	oq_cpu_detect(&cpu);
+	s.isa = cpu.isa;
+	for (int i = 0; i < count; i++)
+		votes[i] = (oq_knn_votes){0};
+	oq_status status = open_search(&s, err);
+	if (status == OQ_OK)
+		status = vote_all(&s, way == OQ_KNN_FILTERED || (way == OQ_KNN_CHOOSE && s.gallery_count >= FEW && s.wanted < s.gallery_count / 8), err);
+	for (int i = 0; i < count && s.places; i++)
+		oq_free(s.places[i]);
+	oq_free(s.places);
+	oq_free(s.norms);
+	oq_free(s.queries);
+	oq_free(s.gallery);
+	return status;
 }
 
 oq_status oq_knn_vote(const oq_matrix *x, const uint8_t *class, const oq_split *splits, int count, int most, int threads, oq_knn_votes *votes, oq_error *err)
 {
-	search s = {.x = x, .class = class, .splits = splits, .votes = votes, .count = count, .most = most};
-	for (int i = 0; i < count; i++)
-		votes[i] = (oq_knn_votes){0};
-	oq_status status = open_search(&s, err);
-	double *distance = status == OQ_OK ? oq_alloc((size_t)threads * (size_t)x->rows * sizeof *distance) : NULL;
-	if (status == OQ_OK && !distance)
-		status = oq_fail_memory(err, "kNN", (size_t)threads * (size_t)x->rows * sizeof *distance);
-	if (status == OQ_OK) {
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 4)
-		for (int64_t r = 0; r < x->rows; r++)
-			vote_of_row(&s, r, distance + (int64_t)omp_get_thread_num() * x->rows);
-	}
-	for (int i = 0; i < count && s.queries; i++)
-		oq_free(s.queries[i]);
-	oq_free(s.queries);
-	oq_free(s.norms);
-	oq_free(distance);
-	return status;
+	return oq_knn_vote_by(OQ_KNN_CHOOSE, x, class, splits, count, most, threads, votes, err);
 }
 
 void oq_knn_votes_free(oq_knn_votes *votes)

@@ -114,14 +114,16 @@ static void check_set(const char *name, const oq_json *golden)
 	for (int i = 0; i < 10; i++)
 		OQ_REQUIRE(oq_split_reference(s.class, s.rows, 2, (uint32_t)(10 + i), &splits[i], &err) == OQ_OK);
 	OQ_REQUIRE(oq_knn_vote(&s.x, s.class, splits, 10, MOST, 1, votes, &err) == OQ_OK);
-	OQ_REQUIRE(oq_knn_vote(&s.x, s.class, splits, 10, MOST, 3, again, &err) == OQ_OK);
+	OQ_REQUIRE(oq_knn_vote_by(OQ_KNN_FILTERED, &s.x, s.class, splits, 10, MOST, 3, again, &err) == OQ_OK);
 	for (int i = 0; i < 10; i++) {
 		char seed[8];
 		snprintf(seed, sizeof seed, "%d", 10 + i);
 		const oq_json *want = get(golden, "per_seed", seed, NULL);
 		check_seed(&s, &splits[i], &votes[i], want);
 		check_shares(&s, &splits[i], &votes[i], want);
+		/* the fast way: the same bits, also where all rows are alike (A_m3) or twins (B) */
 		OQ_CHECK(!memcmp(votes[i].classes, again[i].classes, (size_t)votes[i].queries * MOST));
+		OQ_CHECK(!memcmp(votes[i].tied, again[i].tied, (size_t)votes[i].queries * sizeof *votes[i].tied));
 		oq_knn_votes_free(&votes[i]);
 		oq_knn_votes_free(&again[i]);
 		oq_split_free(&splits[i]);
@@ -191,6 +193,43 @@ static void check_areas(void)
 	OQ_CHECK(isnan(area));
 }
 
+/* Large enough to be filtered by itself: 6000 rows in clumps, some of zeros, against the plain way. */
+static void check_filtered(void)
+{
+	enum { ROWS = 6000, COLUMNS = 37, SPLITS = 3 };
+	float *data = oq_alloc((size_t)ROWS * COLUMNS * sizeof *data);
+	uint8_t *class = oq_alloc(ROWS);
+	oq_split splits[SPLITS];
+	oq_knn_votes fast[SPLITS], plain[SPLITS];
+	oq_error err;
+	uint32_t state = 7;
+	OQ_REQUIRE(data && class);
+	for (int64_t r = 0; r < ROWS; r++) {
+		class[r] = (uint8_t)(r % 3);
+		for (int d = 0; d < COLUMNS; d++) {
+			state = state * 1664525u + 1013904223u;
+			data[r * COLUMNS + d] = r % 500 == 7 ? 0 : (float)(state >> 8) / 16777216.0f + (float)(r % 5 * d % 7);
+		}
+		if (r % 3 == 1) /* a twin of another length */
+			for (int d = 0; d < COLUMNS; d++)
+				data[r * COLUMNS + d] = 2 * data[(r - 1) * COLUMNS + d];
+	}
+	oq_matrix x = {data, ROWS, COLUMNS};
+	for (int i = 0; i < SPLITS; i++)
+		OQ_REQUIRE(oq_split_reference(class, ROWS, 3, (uint32_t)i, &splits[i], &err) == OQ_OK);
+	OQ_REQUIRE(oq_knn_vote(&x, class, splits, SPLITS, 20, 2, fast, &err) == OQ_OK);
+	OQ_REQUIRE(oq_knn_vote_by(OQ_KNN_PLAIN, &x, class, splits, SPLITS, 20, 2, plain, &err) == OQ_OK);
+	for (int i = 0; i < SPLITS; i++) {
+		OQ_CHECK(!memcmp(fast[i].classes, plain[i].classes, (size_t)fast[i].queries * 20));
+		OQ_CHECK(!memcmp(fast[i].tied, plain[i].tied, (size_t)fast[i].queries * sizeof *fast[i].tied));
+		oq_knn_votes_free(&fast[i]);
+		oq_knn_votes_free(&plain[i]);
+		oq_split_free(&splits[i]);
+	}
+	oq_free(data);
+	oq_free(class);
+}
+
 int main(void)
 {
 	oq_json *golden = read_golden("knn");
@@ -200,5 +239,6 @@ int main(void)
 	check_runs("knn_tiny", "C");
 	check_runs("knn_ties", "T");
 	check_areas();
+	check_filtered();
 	return oq_checks_done();
 }

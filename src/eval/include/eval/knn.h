@@ -16,9 +16,15 @@ typedef struct oq_knn_votes {
 	uint64_t *tied;   /* [queries]: bit k: the k-th and the next are less than 1e-6 apart, so that rounding could swap them */
 } oq_knn_votes;
 
+/* How: both ways give the same bits, at different speed. */
+typedef enum oq_knn_way { OQ_KNN_CHOOSE = 0, OQ_KNN_PLAIN, OQ_KNN_FILTERED } oq_knn_way;
+
 /* votes[count], one per split; free each with oq_knn_votes_free, also after a failure. `most` is 1 to OQ_KNN_MOST and not above the training
  * rows of any split (OQ_E_INPUT). */
 oq_status oq_knn_vote(const oq_matrix *x, const uint8_t *class, const oq_split *splits, int count, int most, int threads, oq_knn_votes *votes, oq_error *err);
+/* The same by a given way; for tests. */
+oq_status oq_knn_vote_by(oq_knn_way way, const oq_matrix *x, const uint8_t *class, const oq_split *splits, int count, int most, int threads,
+	oq_knn_votes *votes, oq_error *err);
 void oq_knn_votes_free(oq_knn_votes *votes);
 
 /* Shares of the classes among the k nearest of queries first to first+count-1: of class 1 alone with two classes, else [count][classes]. */
