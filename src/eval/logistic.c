@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define CHUNKS 64     /* rows are summed in this many parts, whatever the threads */
-#define WIDE 600      /* beyond, a preconditioner is made of about 4 rows per dimension */
+#define WIDE 600      /* beyond, a preconditioner is made of about 2 rows per dimension */
 #define PATIENCE 25   /* the preconditioner is made anew when the last step took more products than this */
 #define LITTLE (1 << 21) /* numbers; a pass over fewer is done sooner than threads are woken */
 #define STEPS 200
@@ -154,10 +154,10 @@ static double pass(const solver *s, const double *point, bool product, double *o
 	return loss;
 }
 
-/* The Hessian's block of one output from about 4 rows per dimension, spread over all; more would only sharpen a preconditioner. */
+/* The Hessian's block of one output from about 2 rows per dimension, spread over all; more would only sharpen a preconditioner. */
 static oq_status precondition_one(const solver *s, int output, double *h, oq_error *err)
 {
-	int64_t n = s->stride, use = s->width > WIDE && s->count > 4 * s->width ? 4 * s->width : s->count;
+	int64_t n = s->stride, use = s->width > WIDE && s->count > 2 * s->width ? 2 * s->width : s->count;
 	double *rows = oq_alloc((size_t)(use * n) * sizeof *rows), scale = s->p->c * (double)s->count / (double)use;
 	if (!rows)
 		return oq_fail_memory(err, "logistic regression", (size_t)(use * n) * sizeof *rows);
