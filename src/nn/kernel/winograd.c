@@ -24,9 +24,8 @@ static inline four madd(four a, four b, four c)
 
 #define POSITIONS_MOST (EDGE_MOST * EDGE_MOST * EDGE_MOST)
 #define NR OQ_GEMM_NR
-#define BLOCK_MOST 112       /* tiles of a block: eight heights of the AVX-512 micro-kernel */
-#define BLOCK_FLOATS 131072  /* transformed input of a block, half of an L2 cache of 1 MB */
-#define LINE 16              /* floats of a cache line */
+#define BLOCK_MOST 28 /* tiles */
+#define LINE 16       /* floats of a cache line */
 
 typedef struct winograd_state {
 	int edge;         /* of an input tile: 4 or 6 */
@@ -97,11 +96,11 @@ static void pack(const winograd_state *s, const oq_conv_shape *shape, const floa
 			pack_row(s, shape, weights, panel, i);
 }
 
-/* Blocks that fit half the L2 cache where the weights are small; larger ones where each pass over the weights costs more. */
-static int64_t block_tiles(int64_t positions, int64_t tiles, int64_t in)
+/* A block is one or two heights of the AVX-512 micro-kernel: small enough for its transformed data to stay near L2 (of 14, 28, 56 and 112
+ * tiles these were the fastest), larger where each pass over the weights costs more. */
+static int64_t block_tiles(int64_t tiles, int64_t in)
 {
-	int64_t fits = BLOCK_FLOATS / (positions * in) / 14 * 14, least = positions == 64 ? 28 : 14;
-	int64_t block = in >= 128 ? BLOCK_MOST : fits < least ? least : fits > BLOCK_MOST ? BLOCK_MOST : fits;
+	int64_t block = in < 96 ? 14 : BLOCK_MOST;
 	return block < tiles ? block : tiles;
 }
 
@@ -120,7 +119,7 @@ static oq_status create(int edge, oq_conv *conv, const float *weights, oq_error 
 		s->tiles[i] = (shape->out[i] + s->outs - 1) / s->outs;
 		s->tile_count *= s->tiles[i];
 	}
-	s->block = block_tiles(s->positions, s->tile_count, shape->in_channels);
+	s->block = block_tiles(s->tile_count, shape->in_channels);
 	s->row = ((s->block * shape->in_channels + LINE - 1) / LINE | 1) * LINE;
 	size_t bytes;
 	const int64_t extents[4] = {s->positions, s->panels, shape->in_channels, NR};
