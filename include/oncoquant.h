@@ -414,7 +414,19 @@ typedef struct oq_survival_options {
  * (docs/evaluation.md). `json` (free with oq_string_free; may be NULL) is the document "oncoquant-survival". */
 OQ_API oq_status oq_evaluate_survival(const oq_survival_options *options, char **json, oq_error *err);
 
-/* ---- 9. Energy ----------------------------------------------------------------------------------------------------- */
+/* ---- 9. Report ----------------------------------------------------------------------------------------------------- */
+
+typedef struct oq_report_options {
+	const char *const *inputs; /* JSON files of evaluate, similarity, robustness, compare, certify, bench and saliency; or folders to look for them in */
+	int count;
+	const char *title;         /* NULL: "Imaging networks on this cohort" */
+	const char *output;        /* .html */
+} oq_report_options;
+/* One self-contained page. A file that is none of these documents is OQ_E_INPUT (E_FORMAT) when it was named, and counted in the page when it was found
+ * in a folder. Pictures of saliency documents are taken from beside them. */
+OQ_API oq_status oq_report_write(const oq_report_options *options, oq_error *err);
+
+/* ---- 10. Energy ----------------------------------------------------------------------------------------------------- */
 
 typedef struct oq_energy oq_energy;
 

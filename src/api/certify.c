@@ -323,7 +323,8 @@ static bool describe(const certification *c, oq_json *root)
 	oq_cpu_class(class);
 	oq_error ignored;
 	(void)oq_file_sha256(c->options->manifest, OQ_E_INPUT, hex, &ignored); /* it was read a moment ago; without it the record is shorter */
-	bool good = oq_json_add_int(root, "schema", OQ_GATE_SCHEMA) && oq_json_add_string(root, "model", oq_json_string(oq_json_get(oq_json_get(document, "model"), "name")))
+	bool good = oq_json_add_string(root, "format", "oncoquant-fidelity") && oq_json_add_int(root, "schema", OQ_GATE_SCHEMA)
+		&& oq_json_add_string(root, "model", oq_json_string(oq_json_get(oq_json_get(document, "model"), "name")))
 		&& oq_json_add_string(root, "precision", oq_json_string(oq_json_get(quantization, "precision")))
 		&& oq_json_add_string(root, "package_sha256", oq_package_sha256(c->candidate->package))
 		&& oq_json_add_string(root, "reference_sha256", oq_package_sha256(c->reference->package)) && oq_json_add_string(root, "cpu_class", class)

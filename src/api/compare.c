@@ -110,7 +110,8 @@ oq_status oq_compare(const oq_compare_options *options, char **json, oq_error *e
 		status = oq_gate_run(&c.input, &limits, options->candidate, &result, err);
 	if (status == OQ_OK && json) {
 		root = oq_json_object();
-		bool good = oq_json_add_int(root, "schema", OQ_GATE_SCHEMA) && oq_json_add_int(root, "rows", c.input.reference.rows)
+		bool good = oq_json_add_string(root, "format", "oncoquant-fidelity") && oq_json_add_int(root, "schema", OQ_GATE_SCHEMA)
+			&& oq_json_add_int(root, "rows", c.input.reference.rows)
 			&& oq_json_add_int(root, "size", c.input.reference.columns) && oq_gate_describe(&result, &limits, root);
 		status = oq_finish_json(root, good, json, err);
 	}

@@ -26,7 +26,8 @@ static bool add_distribution(oq_json *root, const char *key, const oq_distributi
 
 static bool describe(oq_json *root, const oq_reliability *r, int64_t size, int64_t left_out)
 {
-	bool good = root && oq_json_add_int(root, "schema", 1) && oq_json_add_int(root, "rows", r->subjects) && oq_json_add_int(root, "rows_left_out", left_out)
+	bool good = root && oq_json_add_string(root, "format", "oncoquant-robustness") && oq_json_add_int(root, "schema", 1)
+		&& oq_json_add_int(root, "rows", r->subjects) && oq_json_add_int(root, "rows_left_out", left_out)
 		&& oq_json_add_int(root, "retests", r->retests) && oq_json_add_int(root, "size", size);
 	oq_json *rows = good ? oq_json_add_object(root, "by_row") : NULL;
 	good = rows && add_estimate(rows, "cosine", &r->cosine, &r->cosine_min) && add_estimate(rows, "centred_cosine", &r->centred_cosine, &r->centred_cosine_min)

@@ -85,7 +85,8 @@ static oq_json *describe(const comparison *c)
 	int64_t rows = c->matrices[0].rows, sizes[MOST];
 	for (int i = 0; i < c->count; i++)
 		sizes[i] = c->matrices[i].columns;
-	bool good = names && oq_json_add_int(root, "schema", 1) && oq_json_add_int(root, "rows", rows) && oq_json_add_int(root, "rows_left_out", c->left_out)
+	bool good = names && oq_json_add_string(root, "format", "oncoquant-similarity") && oq_json_add_int(root, "schema", 1)
+		&& oq_json_add_int(root, "rows", rows) && oq_json_add_int(root, "rows_left_out", c->left_out)
 		&& oq_json_add_int(root, "rsa_rows", rows < OQ_RSA_ROWS ? rows : OQ_RSA_ROWS) && oq_json_add_ints(root, "sizes", sizes, c->count);
 	for (int i = 0; i < c->count && good; i++)
 		good = oq_json_add_string(names, NULL, c->names[i]);

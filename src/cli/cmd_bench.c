@@ -150,6 +150,7 @@ static int print_result(const bench *b, const char *model_text, const char *step
 	double gflop = total_gflop(steps_text);
 	if (json) {
 		cJSON *out = cJSON_CreateObject();
+		cJSON_AddStringToObject(out, "format", "oncoquant-bench");
 		cJSON_AddStringToObject(out, "model", oq_cli_text(cJSON_GetObjectItemCaseSensitive(model, "model"), "name"));
 		cJSON_AddNumberToObject(out, "threads", (double)b->threads);
 		cJSON_AddNumberToObject(out, "batch", (double)b->batch);

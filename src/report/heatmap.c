@@ -1,6 +1,5 @@
-#include "report/heatmap.h"
-
-#include "text.h"
+/* Heat maps: cells from white to dark blue with their figures, names left of and, turned, above them. */
+#include "heatmap_draw.h"
 
 #include <math.h>
 #include <string.h>
@@ -55,25 +54,30 @@ static void add_cell(oq_text *t, const oq_heatmap *map, const frame *f, int i, i
 		share > 0.55 ? "#fff" : "#111", value);
 }
 
-oq_status oq_report_heatmap(const oq_heatmap *map, char **text, oq_error *err)
+void oq_heatmap_draw(oq_text *t, const oq_heatmap *map, const char *attributes)
 {
-	oq_text t = {0};
 	frame f = make_frame(map);
-	oq_text_add(&t, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"13\">\n"
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"10\" y=\"24\" font-size=\"16\">", f.width, f.height, f.width, f.height);
-	oq_text_escape(&t, map->title);
-	oq_text_add(&t, "</text>\n");
+	oq_text_add(t, "<svg%s viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"13\">\n"
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"10\" y=\"24\" font-size=\"16\">", attributes, f.width, f.height, f.width, f.height);
+	oq_text_escape(t, map->title);
+	oq_text_add(t, "</text>\n");
 	for (int i = 0; i < map->count; i++) {
-		oq_text_add(&t, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", f.left - 8, f.top + i * CELL + CELL / 2 + 4);
-		add_name(&t, map->names[i]);
-		oq_text_add(&t, "</text>\n<text transform=\"translate(%d %d) rotate(-45)\">", f.left + i * CELL + CELL / 2, f.top - 8);
-		add_name(&t, map->names[i]);
-		oq_text_add(&t, "</text>\n");
+		oq_text_add(t, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", f.left - 8, f.top + i * CELL + CELL / 2 + 4);
+		add_name(t, map->names[i]);
+		oq_text_add(t, "</text>\n<text transform=\"translate(%d %d) rotate(-45)\">", f.left + i * CELL + CELL / 2, f.top - 8);
+		add_name(t, map->names[i]);
+		oq_text_add(t, "</text>\n");
 	}
 	for (int i = 0; i < map->count; i++)
 		for (int j = 0; j < map->count; j++)
-			add_cell(&t, map, &f, i, j);
-	oq_text_add(&t, "</svg>\n");
+			add_cell(t, map, &f, i, j);
+	oq_text_add(t, "</svg>\n");
+}
+
+oq_status oq_report_heatmap(const oq_heatmap *map, char **text, oq_error *err)
+{
+	oq_text t = {0};
+	oq_heatmap_draw(&t, map, " xmlns=\"http://www.w3.org/2000/svg\"");
 	return oq_text_finish(&t, text, err);
 }
 

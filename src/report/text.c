@@ -60,6 +60,24 @@ void oq_text_field(oq_text *text, const char *value)
 	oq_text_add(text, "\"");
 }
 
+void oq_text_base64(oq_text *text, const unsigned char *bytes, size_t count)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char line[4 * 256 + 1];
+	size_t length = 0;
+	for (size_t i = 0; i < count; i += 3) {
+		size_t left = count - i;
+		unsigned word = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) | (left > 2 ? (unsigned)bytes[i + 2] : 0);
+		for (size_t k = 0; k < 4; k++)
+			line[length++] = k <= left ? letters[word >> (18 - 6 * k) & 63] : '=';
+		if (length == sizeof line - 1 || left <= 3) {
+			line[length] = 0;
+			oq_text_add(text, "%s", line);
+			length = 0;
+		}
+	}
+}
+
 oq_status oq_text_finish(oq_text *text, char **out, oq_error *err)
 {
 	if (text->failed || !text->bytes) {

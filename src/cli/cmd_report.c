@@ -1,0 +1,36 @@
+/* oncoquant report: one page from the results of the other commands. */
+#include "cli.h"
+
+#include <stdio.h>
+
+#define MOST 256
+
+static int run(int argc, char **argv)
+{
+	oq_common common = {0};
+	const char *arguments[MOST];
+	oq_report_options job = {.inputs = arguments};
+	const oq_option options[] = {
+		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "FILE.html", .help = "the page to write"},
+		{.name = "--title", .kind = OQ_OPTION_TEXT, .target = &job.title, .value_name = "TEXT", .help = "heading of the page"},
+		OQ_COMMON_OPTIONS(common)};
+	int code = oq_options_parse(&oq_command_report, options, &common, argc, argv, arguments, MOST, &job.count);
+	if (code)
+		return code < 0 ? oq_cli_flush() : code;
+	if (job.count < 1 || !job.output)
+		return oq_cli_usage("report: results (files or folders) and --output are needed");
+	oq_error err = {0};
+	if (oq_report_write(&job, &err) != OQ_OK)
+		return oq_cli_fail(&err);
+	if (common.json)
+		printf("{\"output\": \"%s\"}\n", job.output);
+	else if (!common.quiet)
+		printf("wrote %s\n", job.output);
+	return oq_cli_flush();
+}
+
+const oq_command oq_command_report = {"report", "DIR_OR_FILES... -o report.html", "one page from all results",
+	"Takes the JSON results of evaluate, similarity, robustness, compare, certify, bench and saliency, by name or from folders, and writes one\n"
+	"HTML page: summary, endpoints with intervals and possible ranks, robustness, similarity, saliency, fidelity, speed and energy, provenance.\n"
+	"Nothing is loaded from anywhere and no script runs; it prints. docs/report.md tells which file comes from which command.",
+	"  oncoquant report out/ -o report.html\n  oncoquant report knn.json astra-int8.oq/evidence.json bench-int8.json -o report.html --title \"Lung cohort\"\n", run};

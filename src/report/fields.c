@@ -1,0 +1,29 @@
+#include "fields.h"
+
+#include <math.h>
+
+const oq_json *oq_field(const oq_json *root, const char *key)
+{
+	return root && oq_json_is_object(root) ? oq_json_get(root, key) : NULL;
+}
+
+double oq_field_number(const oq_json *root, const char *key)
+{
+	const oq_json *value = oq_field(root, key);
+	return value ? oq_json_number(value) : (double)NAN;
+}
+
+const char *oq_field_string(const oq_json *root, const char *key)
+{
+	const oq_json *value = oq_field(root, key);
+	const char *text = value ? oq_json_string(value) : NULL;
+	return text ? text : "";
+}
+
+double oq_field_at(const oq_json *array, int index)
+{
+	const oq_json *value = array && oq_json_is_array(array) ? oq_json_first(array) : NULL;
+	while (value && index-- > 0)
+		value = oq_json_next(value);
+	return value ? oq_json_number(value) : (double)NAN;
+}

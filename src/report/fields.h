@@ -1,0 +1,16 @@
+/* Fields of documents that may or may not be there. */
+#ifndef OQ_REPORT_FIELDS_H
+#define OQ_REPORT_FIELDS_H
+
+#include "core/json.h"
+
+/* NULL when `root` is NULL or has no such field. */
+const oq_json *oq_field(const oq_json *root, const char *key);
+/* Of root.key; NaN when it is absent or no number. */
+double oq_field_number(const oq_json *root, const char *key);
+/* "" when it is absent or no string. */
+const char *oq_field_string(const oq_json *root, const char *key);
+/* Element `index` of an array of numbers; NaN when there is none. */
+double oq_field_at(const oq_json *array, int index);
+
+#endif

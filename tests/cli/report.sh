@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# The report as its users meet it: every kind of result on one page, well-formed, self-contained, free of scripts and of what documents smuggle in.
+# usage: report.sh ONCOQUANT TEST_DATA WORK
+set -u
+oq=$1 data=$2 work=$3
+failures=0 checks=0
+rm -rf "$work" && mkdir -p "$work/in/similarity" "$work/scans" && cd "$work" || exit 1
+
+fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
+expect() {
+	local code=$1 word=$2 got
+	shift 2
+	checks=$((checks + 1))
+	"$@" >out.txt 2>err.txt
+	got=$?
+	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
+	if [ -n "$word" ]; then
+		[ "$(wc -l <err.txt)" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
+	fi
+}
+says() {
+	checks=$((checks + 1))
+	grep -qF -- "$2" "$1" || fail "$1 does not say $2"
+}
+# No document of the page's is fetched from anywhere, and nothing runs.
+self_contained() {
+	checks=$((checks + 1))
+	grep -nEi '(src|href)="[^d#]|https?:|url\(|@import|<script|<link|<iframe| on[a-z]+="' "$1" | cut -c1-200 >fetched.txt
+	[ ! -s fetched.txt ] || fail "$1 fetches or runs: $(head -n 3 fetched.txt)"
+}
+# Tags nest and close, attributes are quoted; void elements apart.
+well_formed() {
+	checks=$((checks + 1))
+	sed 's/data:image[^"]*/data/g' "$1" | grep -oE '</?[a-zA-Z][^>]*>|<!doctype html>' >tags.txt
+	awk '
+		/^<!doctype/ { next }
+		{ name = $0; gsub(/^<\/?|[ \/>].*$/, "", name); quotes = gsub(/"/, "\"") }
+		quotes % 2 { print "line " NR ": quotes: " $0; bad = 1 }
+		name ~ /^(meta|img|br)$/ || /\/>$/ { next }
+		/^<\// { if (stack[depth] != name) { print "line " NR ": </" name "> closes <" stack[depth] ">"; bad = 1; exit } depth--; next }
+		{ stack[++depth] = name }
+		END { if (depth) print depth " elements stay open"; exit bad || depth || NR < 50 }' tags.txt >form.txt || fail "$1 is not well-formed: $(head -n 3 form.txt)"
+}
+
+e=$data/eval
+expect 0 "" "$oq" similarity "$e/A_m1.npy" "$e/A_m2.npy" "$e/A_m2_int8.npy" -o in/similarity
+"$oq" compare "$e/A_m2.npy" "$e/A_m2_int8.npy" --json >in/good.json
+"$oq" compare "$e/A_m2.npy" "$e/A_m2_bad.npy" --json >in/bad.json 2>/dev/null
+"$oq" robustness --test "$e/A_m2.npy" --retest "$e/A_m2_int8.npy" --json >in/retest.json
+"$oq" evaluate knn "$e/A_m1.npy" "$e/A_m2.npy" --labels "$e/A_labels.csv" --label y --patient patient --k-max 10 --json >in/knn.json
+"$oq" bench "$data/tools/tiny" --threads 1 --seconds 0 --energy --powercap-root nowhere --json >in/bench.json
+cp "$data/ct/aorta_ct.nii.gz" scans/
+expect 0 "" "$oq" saliency "$data/tools/tiny" scans/aorta_ct.nii.gz --seed 16.25,-168.1,661.3 --window 4 --compare "$data/tools/tiny" -o in/saliency
+echo '{"kind": "embeddings"}' >in/sidecar.json
+
+expect 0 "" "$oq" report in --title 'Lungs & <others>' -o report.html
+well_formed report.html
+self_contained report.html
+for section in endpoints robustness similarity saliency fidelity speed provenance; do says report.html "<section id=\"$section\">"; done
+says report.html 'Lungs &amp; &lt;others&gt;'
+says report.html 'data:image/png;base64,iVBORw0KGgo'
+says report.html 'Research use only. Not a medical device.'
+says report.html 'PASS (no yardstick)'
+says report.html 'F1_CENTRED_MIN'
+says report.html 'n/a: no counters'
+says report.html '1 more JSON file was found'
+says report.html "$(sha256sum in/knn.json | cut -c1-64)"
+# The picture in the page is the file, byte by byte.
+checks=$((checks + 1))
+grep -o 'base64,[^"]*' report.html | head -n 1 | cut -d, -f2 | base64 -d | cmp -s - in/saliency/0000.png || fail "the embedded picture is not 0000.png"
+expect 0 "" "$oq" report in --title 'Lungs & <others>' -o again.html
+checks=$((checks + 1))
+cmp -s report.html again.html || fail "two reports of one folder differ"
+
+# One document alone is a page, too, and names in documents stay text.
+sed 's/"A_m1"/"<script>alert(1)<\/script>\\" onload=\\"x"/; s/grouped folds/<b>grouped<\/b> folds/' in/knn.json >evil.json
+expect 0 "" "$oq" report evil.json -o evil.html
+well_formed evil.html
+checks=$((checks + 1))
+grep -qE '<script|" onload="|<b>grouped' evil.html && fail "a document's text became markup"
+says evil.html '&lt;script&gt;'
+
+expect 4 "E_FORMAT" "$oq" report in/sidecar.json -o x.html
+expect 4 "E_EMPTY" "$oq" report scans -o x.html
+expect 4 "broken.json" sh -c "printf '{\"schema\": ' >broken.json; exec \"$oq\" report broken.json -o x.html"
+expect 4 "absent" "$oq" report absent -o x.html
+expect 2 "are needed" "$oq" report in
+sed 's/"0000.png"/"..\/0000.png"/' in/saliency/saliency.json >in/saliency/far.json
+expect 4 "E_PATH" "$oq" report in/saliency/far.json -o x.html
+sed 's/"0000.png"/"saliency.csv"/' in/saliency/saliency.json >in/saliency/far.json
+expect 4 "E_PNG" "$oq" report in/saliency/far.json -o x.html
+[ ! -e x.html ] || fail "a refused report left a page"
+
+echo "$checks checks, $failures failures"
+[ $failures = 0 ]
