@@ -156,7 +156,7 @@ static oq_status run_row(certification *c, const oq_scan *scan, int64_t row, int
 static oq_status run_scan(certification *c, int64_t first, int64_t last)
 {
 	oq_scan *scan = NULL;
-	OQ_TRY(oq_scan_open(c->rows.scans[c->rows.rows[c->rows.order[first]].scan], NULL, &scan, c->err));
+	OQ_TRY(oq_rows_open_scan(&c->rows, c->rows.order[first], &scan, c->err));
 	oq_status status = OQ_OK;
 #pragma omp parallel for num_threads(c->lanes) schedule(static, 1)
 	for (int64_t i = first; i < last; i++) {

@@ -44,6 +44,8 @@ char *oq_path_resolve(const char *manifest, const oq_columns *columns, const cha
 oq_status oq_rows_read(const char *manifest, const oq_columns *columns, oq_rows *rows, oq_error *err);
 /* The same as a job says it. */
 oq_status oq_rows_read_job(const oq_job *job, oq_rows *rows, oq_error *err);
+/* The scan of a row, as the manifest means it; messages name the row, not the path. */
+oq_status oq_rows_open_scan(const oq_rows *rows, int64_t row, oq_scan **out, oq_error *err);
 /* A row's seed in its scan, in LPS mm: from coordinates, the centre of its box, or a point of its mask, which is read here. */
 oq_status oq_row_seed(const oq_job *job, oq_rows *rows, int64_t index, const oq_scan *scan, double lps[3], oq_error *err);
 /* What a patch says about its row: more warnings; under job->strict they fail it. */

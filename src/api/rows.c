@@ -246,6 +246,13 @@ oq_status oq_rows_read_job(const oq_job *job, oq_rows *rows, oq_error *err)
 	return oq_rows_read(job->manifest, &columns, rows, err);
 }
 
+oq_status oq_rows_open_scan(const oq_rows *rows, int64_t row, oq_scan **out, oq_error *err)
+{
+	char name[80];
+	snprintf(name, sizeof name, "scan of row %lld (line %lld)", (long long)row, (long long)oq_table_line(rows->table, row));
+	return oq_scan_open(rows->scans[rows->rows[row].scan], &(oq_scan_options){.name = name}, out, err);
+}
+
 void oq_rows_free(oq_rows *rows)
 {
 	for (int64_t i = 0; rows->rows && i < rows->count; i++) {

@@ -172,7 +172,7 @@ static oq_status run_climb(climb *c, int64_t row, int64_t evaluations, oq_error 
 {
 	const oq_stress *s = c->stress;
 	oq_scan *scan = NULL;
-	OQ_TRY(oq_scan_open(s->rows->scans[s->rows->rows[row].scan], NULL, &scan, err));
+	OQ_TRY(oq_rows_open_scan(s->rows, row, &scan, err));
 	c->scan = scan;
 	c->at = (oq_search_result){.row = row, .evaluations = evaluations};
 	oq_status status = evaluate(c, &c->at, err);
@@ -226,7 +226,7 @@ static oq_status map_row(oq_stress *s, const oq_model *model, int64_t row, float
 {
 	oq_scan *scan = NULL;
 	oq_saliency_agreement agreement;
-	OQ_TRY(oq_scan_open(s->rows->scans[s->rows->rows[row].scan], NULL, &scan, err));
+	OQ_TRY(oq_rows_open_scan(s->rows, row, &scan, err));
 	oq_status status = oq_scan_patch(scan, model, s->rows->rows[row].seed, OQ_RESAMPLING_REFERENCE, patch, NULL, err);
 	oq_scan_close(scan);
 	if (status == OQ_OK)

@@ -50,6 +50,17 @@ done
 for file in patches.npy patches.csv patches.json view.png; do
 	check test "$(stat -c %a "$file")" = 600
 done
+# A cohort names the row, whichever command reads it
+printf 'image_path,coordX,coordY,coordZ\nDOE^JANE.nii,1,2,3\n' >named.csv
+check "$oq" quantize mg.oq --precision bf16 -o mg16.oq --quiet
+for command in "embed mg.oq named.csv -o x.npy" "inspect mg.oq named.csv" "certify mg.oq mg16.oq named.csv" "quantize mg.oq --precision int8 --calibrate named.csv -o x.oq"; do
+	checks=$((checks + 1))
+	# shellcheck disable=SC2086
+	"$oq" $command >named.log 2>&1 && fail "$command took a scan that is not there"
+	grep -q "row 0" named.log || fail "$command does not name the row: $(cat named.log)"
+	grep -q DOE named.log && fail "$command names a path"
+done
+
 # Where nothing can be written nothing is left behind, and a crash leaves no core: the limit is 0 in the process itself.
 mkdir sealed && "$oq" patches mg.oq one.csv -o sealed/x.npy --root /nonexistent >/dev/null 2>&1
 check test -z "$(ls -A sealed)"
