@@ -64,11 +64,11 @@ static int parts_in(uint64_t room, uint64_t each)
 	return parts > 4096 ? 4096 : (int)parts;
 }
 
-oq_status oq_budget_packages(const oq_job *job, int *threads, oq_error *err)
+oq_status oq_budget_packages(const oq_job *job, bool weights, int *threads, oq_error *err)
 {
 	const oq_memory_limit limit = oq_memory_limit_now(job->max_memory);
 	uint64_t need = BASE, left = oq_address_space_left();
-	for (int i = 0; i < job->package_count; i++) {
+	for (int i = 0; i < job->package_count && weights; i++) {
 		char path[4096];
 		struct stat info;
 		if (snprintf(path, sizeof path, "%s/weights.safetensors", job->packages[i]) < (int)sizeof path && stat(path, &info) == 0)

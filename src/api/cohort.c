@@ -121,7 +121,7 @@ static oq_status open_model(oq_cohort *c, int m, const oq_model_options *options
 static oq_status open_models(oq_cohort *c)
 {
 	size_t count = (size_t)c->job->package_count, rows = (size_t)(c->span.end - c->span.first);
-	OQ_TRY(oq_budget_packages(c->job, &c->threads, c->err));
+	OQ_TRY(oq_budget_packages(c->job, c->embedding, &c->threads, c->err));
 	bool shared = c->embedding && c->span.end - c->span.first < c->threads;
 	const oq_model_options options = {.threads_per_patch = shared ? c->threads : 1, .precision = c->job->precision,
 		.strict_precision = c->job->strict_precision, .convolution = c->job->convolution};
