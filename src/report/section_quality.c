@@ -10,8 +10,10 @@
 
 void oq_report_label(const oq_report_source *s, char out[96])
 {
-	const char *model = oq_field_string(s->document, "model"), *used = oq_field_string(s->document, s->kind == OQ_REPORT_BENCH ? "precision_used" : "precision");
-	snprintf(out, 96, "%.60s%s%.20s", model[0] ? model : s->name, used[0] ? ", " : "", used);
+	const char *model = oq_field_string(s->document, "model"), *asked = oq_field_string(s->document, s->kind == OQ_REPORT_BENCH ? "precision_asked" : "precision");
+	const char *used = oq_field_string(s->document, "precision_used");
+	bool other = asked[0] && used[0] && strcmp(asked, used) != 0; /* weights in f16, arithmetic in f32 */
+	snprintf(out, 96, "%.40s%s%.12s%s%.12s", model[0] ? model : s->name, asked[0] ? ", " : "", asked, other ? ", computed in " : "", other ? used : "");
 }
 
 static bool has_passed(const oq_json *document)
@@ -66,7 +68,7 @@ static void add_fidelity_row(oq_text *t, const oq_report_source *s)
 	oq_text_add(t, "<td>");
 	for (const oq_json *f = findings ? oq_json_first(findings) : NULL; f; f = oq_json_next(f)) {
 		oq_text_escape(t, oq_field_string(f, "code"));
-		oq_text_add(t, " %.3g (limit %.3g) ", oq_field_number(f, "value"), oq_field_number(f, "limit"));
+		oq_text_add(t, " %.3g (limit %.3g)<br>", oq_field_number(f, "value"), oq_field_number(f, "limit"));
 	}
 	oq_text_add(t, "</td></tr>\n");
 }
@@ -116,7 +118,7 @@ static void draw_bars(oq_text *t, const oq_report *report, bool energy)
 static double float_time(const oq_report *report, const oq_report_source *s)
 {
 	OQ_EACH_SOURCE(other, report, OQ_REPORT_BENCH)
-		if (!strcmp(oq_field_string(other->document, "model"), oq_field_string(s->document, "model")) && !strcmp(oq_field_string(other->document, "precision_used"), "f32")
+		if (!strcmp(oq_field_string(other->document, "model"), oq_field_string(s->document, "model")) && !strcmp(oq_field_string(other->document, "precision_asked"), "f32")
 			&& !(field_of_bench(other, "threads") < field_of_bench(s, "threads")) && !(field_of_bench(other, "threads") > field_of_bench(s, "threads")))
 			return field_of_bench(other, "ms_per_patch_median");
 	return NAN;
