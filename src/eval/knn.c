@@ -14,7 +14,7 @@
 #define SAME 1e-6
 #define SURE 1e-12   /* what distances in double may be off by */
 #define BLOCK 384    /* queries at a time: packed, they stay in the last level cache */
-#define FEW 4096     /* rows: fewer are not worth filtering */
+#define FEW 1024     /* rows: fewer are not worth filtering */
 
 typedef struct near {
 	double distance;
