@@ -115,7 +115,7 @@ OQ_API void oq_model_patch_shape(const oq_model *model, int64_t shape[4]);
 OQ_API oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq_error *err);
 OQ_API void oq_session_close(oq_session *session);
 /* patches [count][C][D][H][W] -> embeddings [count][embedding size], float32. The same patch gives the same bits in any
- * session, lane, order and number of threads. */
+ * session, lane, order and number of threads. OQ_E_INPUT (E_NONFINITE) when a value of a patch is no finite number. */
 OQ_API oq_status oq_session_run(oq_session *session, const float *patches, int64_t count, float *embeddings, oq_error *err);
 /* Times every step of the plan from now on (on) or not. */
 OQ_API void oq_session_profile(oq_session *session, bool on);

@@ -1,6 +1,7 @@
 #include "eval/auc.h"
 
 #include "core/mem.h"
+#include "eval/groups.h"
 #include "eval/inference.h"
 
 #include <math.h>
@@ -190,27 +191,6 @@ static void finish_pair(oq_auc_pair *out)
 	out->p = 2 * oq_normal_cdf(-fabs(out->z));
 }
 
-static int by_value(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return (x > y) - (x < y);
-}
-
-/* number[i] = place of group[i] among the sorted groups; returns how many there are. sorted [count] is room. */
-static int64_t number_groups(const int64_t *group, int64_t count, int64_t *sorted, int64_t *number)
-{
-	int64_t groups = 0;
-	for (int64_t i = 0; i < count; i++)
-		sorted[i] = group[i];
-	qsort(sorted, (size_t)count, sizeof *sorted, by_value);
-	for (int64_t i = 0; i < count; i++)
-		if (i == 0 || sorted[i] != sorted[groups - 1])
-			sorted[groups++] = sorted[i];
-	for (int64_t i = 0; i < count; i++)
-		number[i] = (const int64_t *)bsearch(&group[i], sorted, (size_t)groups, sizeof *sorted, by_value) - sorted;
-	return groups;
-}
-
 static oq_status group_pair(const workspace *w, const bool *label, const int64_t *group, int64_t count, oq_auc_pair *out, oq_error *err)
 {
 	size_t n = (size_t)count;
@@ -218,7 +198,7 @@ static oq_status group_pair(const workspace *w, const bool *label, const int64_t
 	double *own = oq_alloc(4 * n * sizeof *own);
 	bool good = number && own;
 	if (good) {
-		int64_t patients = number_groups(group, count, number + n, number);
+		int64_t patients = oq_groups_number(group, count, number + n, number);
 		compare_patients(w, label, number, count, patients, own, number + n, out);
 	}
 	oq_free(number);

@@ -3,6 +3,7 @@
 
 #include "core/mem.h"
 #include "eval/bootstrap.h"
+#include "eval/groups.h"
 
 #include <math.h>
 #include <string.h>
@@ -70,15 +71,10 @@ static oq_status ratio_of_units(void *context, const int64_t *unit, int64_t coun
 
 int64_t oq_gate_units(const oq_gate_input *in, int64_t *unit)
 {
-	int64_t rows = in->reference.rows, count = 0;
-	for (int64_t r = 0; r < rows; r++) {
-		int64_t same = -1;
-		for (int64_t k = 0; k < r && in->group && same < 0; k++)
-			if (in->group[k] == in->group[r])
-				same = unit[k];
-		unit[r] = same >= 0 ? same : count++;
-	}
-	return count;
+	int64_t rows = in->reference.rows;
+	for (int64_t r = 0; r < rows && !in->group; r++)
+		unit[r] = r;
+	return in->group ? oq_groups_number(in->group, rows, unit + rows, unit) : rows;
 }
 
 /* Variance of a yardstick: half the squared distance of a pair of equals. `other` has a multiple of the reference's rows. The bound is the upper
@@ -87,7 +83,7 @@ static oq_status measure_noise(const oq_gate_input *in, const oq_matrix *other, 
 {
 	int64_t rows = in->reference.rows, n = in->reference.columns, draws = other->rows / rows;
 	double *error = oq_calloc((size_t)(2 * rows), sizeof *error), *noise = error + rows, *room = oq_alloc(RESAMPLES * sizeof *room);
-	int64_t *unit = oq_alloc((size_t)rows * sizeof *unit), units = 0;
+	int64_t *unit = oq_alloc((size_t)(2 * rows) * sizeof *unit), units = 0;
 	oq_status status = error && room && unit ? OQ_OK : oq_fail_memory(err, "gate", (size_t)rows * sizeof *error);
 	if (status == OQ_OK) {
 		units = oq_gate_units(in, unit);

@@ -117,7 +117,7 @@ oq_status oq_gate_dimensions(const oq_gate_input *in, const oq_gate_limits *limi
 	int64_t rows = in->reference.rows, columns = in->reference.columns;
 	const oq_matrix *yardstick = in->retest.data ? &in->retest : in->jitter.data ? &in->jitter : NULL;
 	size_t sessions = 1 + (yardstick ? (size_t)(yardstick->rows / rows) : 0);
-	int64_t *unit = oq_alloc((size_t)rows * sizeof *unit);
+	int64_t *unit = oq_alloc(2 * (size_t)rows * sizeof *unit);
 	double *room = oq_alloc(((size_t)rows * (sessions + 1) + 2 * (size_t)columns) * sizeof *room);
 	oq_status status = unit && room ? OQ_OK : oq_fail_memory(err, "gate", (size_t)rows * sizeof *room);
 	if (status == OQ_OK) {

@@ -9,6 +9,7 @@
 #include "eval/splits.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NEIGHBOURS 15
@@ -136,34 +137,50 @@ static oq_status score_cox(context *c, oq_error *err)
 	return OQ_OK;
 }
 
-/* Sensitivity + specificity - 1 is greatest when scores of this and above count as positive; the highest such score. */
-static double youden(const double *score, const bool *label, int64_t count)
+typedef struct decided {
+	double score;
+	bool label;
+} decided;
+
+static int descending(const void *a, const void *b)
 {
-	double best = -INFINITY, threshold = 0, positives = 0;
-	for (int64_t i = 0; i < count; i++)
-		positives += label[i];
+	double x = ((const decided *)a)->score, y = ((const decided *)b)->score;
+	return (x < y) - (x > y);
+}
+
+/* Sensitivity + specificity - 1 is greatest when scores of this and above count as positive; the highest such score. */
+static oq_status youden(const double *score, const bool *label, int64_t count, double *threshold, oq_error *err)
+{
+	decided *cases = oq_calloc((size_t)count, sizeof *cases);
+	double best = -INFINITY, positives = 0, hit = 0, alarm = 0;
+	if (!cases)
+		return oq_fail_memory(err, "gate", (size_t)count * sizeof *cases);
 	for (int64_t i = 0; i < count; i++) {
-		double hit = 0, alarm = 0;
-		for (int64_t k = 0; k < count; k++) {
-			hit += label[k] && score[k] >= score[i];
-			alarm += !label[k] && score[k] >= score[i];
-		}
+		cases[i] = (decided){score[i], label[i]};
+		positives += label[i];
+	}
+	qsort(cases, (size_t)count, sizeof *cases, descending);
+	for (int64_t i = 0; i < count; i++) {
+		hit += cases[i].label;
+		alarm += !cases[i].label;
+		bool last = i + 1 == count || cases[i + 1].score < cases[i].score; /* equal scores are decided alike */
 		double gain = hit / positives - alarm / ((double)count - positives);
-		if (gain > best || (gain >= best && score[i] > threshold)) {
+		if (last && gain > best) {
 			best = gain;
-			threshold = score[i];
+			*threshold = cases[i].score;
 		}
 	}
-	return threshold;
+	oq_free(cases);
+	return OQ_OK;
 }
 
 /* Decisions and log odds of the old logistic probe. */
-static void compare_decisions(const context *c, oq_gate_endpoint_result *out)
+static oq_status compare_decisions(const context *c, oq_gate_endpoint_result *out, oq_error *err)
 {
 	int64_t rows = c->in->reference.rows;
 	const double *old = c->scores, *new = c->scores + rows;
 	double n = (double)rows, mx = 0, my = 0, xx = 0, xy = 0;
-	out->threshold = youden(old, c->endpoint->label, rows);
+	OQ_TRY(youden(old, c->endpoint->label, rows, &out->threshold, err));
 	for (int64_t r = 0; r < rows; r++) {
 		bool before = old[r] >= out->threshold, after = new[r] >= out->threshold;
 		out->flips_up += after && !before;
@@ -178,6 +195,7 @@ static void compare_decisions(const context *c, oq_gate_endpoint_result *out)
 	out->flip_share = (double)(out->flips_up + out->flips_down) / n;
 	out->mcnemar_p = oq_mcnemar_exact(out->flips_up, out->flips_down);
 	out->calibration_slope = xx > 0 ? xy / xx : NAN;
+	return OQ_OK;
 }
 
 static oq_status compare_classes(const context *c, const char *kind, oq_gate_endpoint_result *out, oq_error *err)
@@ -273,7 +291,7 @@ static oq_status run_endpoint(context *c, oq_gate_endpoint_result *out, oq_error
 	OQ_TRY(score_neighbours(c, err));
 	OQ_TRY(compare_classes(c, "kNN", out, err));
 	OQ_TRY(score_logistic(c, err));
-	compare_decisions(c, out);
+	OQ_TRY(compare_decisions(c, out, err));
 	return compare_classes(c, "logistic", out, err);
 }
 
@@ -314,7 +332,7 @@ oq_status oq_gate_endpoints(const oq_gate_input *in, const oq_gate_limits *limit
 	size_t rows = (size_t)in->reference.rows, columns = (size_t)in->reference.columns;
 	if (in->endpoint_count > OQ_GATE_ENDPOINTS)
 		return oq_fail(err, OQ_E_INPUT, "E_LABELS", "%d endpoints, expected at most %d", in->endpoint_count, OQ_GATE_ENDPOINTS);
-	int64_t *unit = oq_alloc(rows * sizeof *unit);
+	int64_t *unit = oq_alloc(2 * rows * sizeof *unit);
 	context c = {.in = in, .group = unit, .class = oq_alloc(rows), .event = oq_alloc(rows * sizeof *c.event)};
 	c.scores = oq_calloc(4 * rows + 3 * columns, sizeof *c.scores);
 	oq_status status = unit && c.class && c.event && c.scores ? OQ_OK : oq_fail_memory(err, "gate", (4 * rows + 3 * columns) * sizeof *c.scores);
