@@ -28,8 +28,8 @@ static int by_time(const void *a, const void *b)
 
 oq_status oq_survival_order(const oq_survival *s, int64_t **order, oq_error *err)
 {
-	if (s->count < 2)
-		return oq_fail(err, OQ_E_INPUT, "E_ROWS", "survival: %lld cases, expected at least 2", (long long)s->count);
+	if (s->count < 1)
+		return oq_fail(err, OQ_E_INPUT, "E_ROWS", "survival: no cases, expected some");
 	for (int64_t i = 0; i < s->count; i++)
 		if (!(s->time[i] >= 0) || isinf(s->time[i]))
 			return oq_fail(err, OQ_E_INPUT, "E_TIME", "survival: time of case %lld is %g, expected a finite number, 0 or more", (long long)i + 1, s->time[i]);

@@ -49,6 +49,10 @@ expect 0 "" "$oq" evaluate survival --labels cohort.csv --score s --group y --ho
 says out.txt "groups: y"
 says out.txt "no patient column"
 
+awk -F, -v OFS=, 'NR == 1 { print $0, "arm"; next } { print $0, NR == 2 ? "alone" : "rest" }' cohort.csv >alone.csv
+expect 0 "" "$oq" evaluate survival --labels alone.csv --score s --group arm --resamples 100
+says out.txt "1 rows, 1 events"
+
 # Embeddings: signal is found, one precision differs little from another, noise has none.
 expect 0 "" "$oq" evaluate survival "$e/A_m2.npy" "$e/A_m2_int8.npy" --labels cohort.csv --patient patient --repeats 1 --folds 3 --resamples 200 --json
 says out.txt '"ridge Cox, out of fold"'
