@@ -228,7 +228,7 @@ oq_status oq_split_grouped(const uint8_t *class, const int64_t *group, int64_t r
 	}
 	for (int f = 0; f < folds && status == OQ_OK; f++) {
 		for (int64_t r = 0; r < rows; r++)
-			part[r] = fold[r] == f ? 2 : fold[r] == (f + 1) % folds ? 1 : 0;
+			part[r] = (uint8_t)(fold[r] == f ? 2 : fold[r] == (f + 1) % folds ? 1 : 0);
 		status = oq_split_given(part, rows, &out[f], err);
 	}
 	oq_free(members);
