@@ -117,9 +117,10 @@ OQ_API void oq_session_close(oq_session *session);
 /* patches [count][C][D][H][W] -> embeddings [count][embedding size], float32. The same patch gives the same bits in any
  * session, lane, order and number of threads. OQ_E_INPUT (E_NONFINITE) when a value of a patch is no finite number. */
 OQ_API oq_status oq_session_run(oq_session *session, const float *patches, int64_t count, float *embeddings, oq_error *err);
-/* Times every step of the plan from now on (on) or not. */
+/* Times every step of the plan from now on (on) or not; first measures, in some milliseconds, what this processor does at most. */
 OQ_API void oq_session_profile(oq_session *session, bool on);
-/* JSON array of the plan's steps: name, op, implementation, precision, ms (mean, while profiled), gflop, bytes. */
+/* JSON array of the plan's steps: name, op, implementation, precision, ms (mean, while profiled), gflop, bytes; of products, once
+ * profiled, peak_gflops: what the threads of a patch can do in that precision, measured by a loop in registers. */
 OQ_API oq_status oq_session_steps_json(const oq_session *session, char **json, oq_error *err);
 
 /* ---- 4. Scans ------------------------------------------------------------------------------------------------------ */
@@ -243,7 +244,7 @@ OQ_API oq_status oq_merge(const char *output, const char *const *shards, int cou
 typedef struct oq_quantize_options {
 	const char *package, *output; /* a float32 package; the package to write */
 	oq_precision precision;       /* OQ_PRECISION_INT8, OQ_PRECISION_BF16, OQ_PRECISION_F16 */
-	const char *manifest;         /* int8: the calibration patches: a manifest ... */
+	const char *manifest;         /* the calibration patches, needed for int8, of use to bf16: a manifest ... */
 	const char *patches;          /* ... or ready ones, .npy [N,1,D,H,W] */
 	int weight_bits;              /* int8: 8 (0 = 8), or 7: for processors without an 8-bit dot product, too */
 	double speed_share;           /* int8: what layers kept in float (bfloat16 where native) may cost of the speed: 0 = none, 0.1 = 10 % */
@@ -252,10 +253,10 @@ typedef struct oq_quantize_options {
 	int threads;                  /* 0 = processors granted */
 	void (*progress)(void *context, const char *stage, int64_t done, int64_t total); /* may be NULL; from one thread at a time */
 	void *context;
-	const volatile int *cancel;   /* may be NULL */
+	const volatile int *cancel;   /* may be NULL; what the search had measured stays in OUTPUT.state, and the next run goes on from it */
 } oq_quantize_options;
 /* Writes a smaller package; the same input gives the same bytes. `report` (free with oq_string_free; may be NULL) is JSON: per layer its precision,
- * the errors of its input and weights, what keeping it in float32 would gain. OQ_E_INPUT when no calibration patch can be used. */
+ * the errors of its input and weights, how far its codes move the embedding. OQ_E_INPUT when no calibration patch can be used. */
 OQ_API oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_error *err);
 
 /* ---- 7. Fidelity --------------------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ typedef struct oq_plan_layer {
 	oq_rounded codes;   /* in 8 bits */
 	oq_rounded narrow;  /* in bfloat16, for layers that may be kept; or empty */
 	const float *divide, *multiply; /* of its output's and of its input's channels (equalise.c), or NULL */
-	double gain;        /* squared error of the embedding that keeping it would take away; NaN: not measured */
+	double gain;        /* how far its codes move the embedding, squared and relative; NaN: not measured */
 } oq_plan_layer;
 
 /* Whether the package holds other weights than the source: codes, or floats with factors or in 16 bits. */
@@ -30,7 +30,7 @@ typedef struct oq_trade {
 	double error;        /* squared, relative, of the embedding */
 } oq_trade;
 
-#define OQ_TRADES 7
+#define OQ_TRADES 8
 
 typedef struct oq_plan {
 	const oq_quantize_request *request;
@@ -42,7 +42,7 @@ typedef struct oq_plan {
 	oq_range *ranges;
 	float **factors;         /* [value][channels]: what the value's channels are divided by, or NULL */
 	int value_count;
-	oq_trade trades[OQ_TRADES]; /* what other shares would give, least first */
+	oq_trade trades[OQ_TRADES]; /* each better than all that are faster; least share first */
 	int trade_count;
 	double error, error_fast; /* squared, relative, of the embedding on calibration inputs: the plan's, and with no layer kept */
 } oq_plan;

@@ -1,13 +1,18 @@
-/* Which layers to keep in float. Every layer is taken out of the fully quantised network in turn; what that takes away from the
- * embedding's error on calibration inputs, per multiplication that it makes slower, is its rank. Layers are then kept in that order until
- * the allowed share of speed is used up. Costs are counted, not timed, so that the same input gives the same package. */
+/* Which layers to keep in float. Every layer is taken out of the fully quantised network in turn; how far that moves the embeddings of
+ * calibration inputs is what its codes cost, and per multiplication that keeping it makes slower it is the layer's rank. (How much nearer the
+ * embeddings come to the float network's would be the wrong measure: errors of many layers partly cancel, differently on every input.)
+ * Layers are kept in that order until the allowed share of speed is used up; of all plans tried within the share, the one with the
+ * least error wins. Costs are counted, not timed, so that the same input gives the same package. */
 #include "plan.h"
 
 #include "core/dtype.h"
 #include "core/mem.h"
+#include "core/sha256.h"
+#include "state.h"
 
 #include <math.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +27,8 @@ typedef struct search {
 	float *data;      /* [inputs][in] */
 	float *reference; /* [inputs][out]: float embeddings */
 	float *trial;     /* [inputs][out] */
+	float *fast;      /* [inputs][out]: with every layer in 8 bits */
+	oq_state *state;  /* measured before, or NULL */
 	oq_nn_range *ranges;
 	oq_nn_codes *codes;
 	float **owned;    /* weights of float layers in a trial */
@@ -54,8 +61,8 @@ static oq_status run_all(const search *s, const oq_nn_model *model, float *embed
 	return status;
 }
 
-/* Mean over the inputs of |trial - reference|^2 / |reference - mean|^2. */
-static double error_of(const search *s)
+/* Mean over the inputs of |trial - from|^2 / |reference - mean|^2. */
+static double distance(const search *s, const float *from)
 {
 	double sum = 0;
 	double *mean = oq_calloc(s->out, sizeof *mean);
@@ -67,9 +74,10 @@ static double error_of(const search *s)
 	for (int64_t i = 0; i < s->inputs; i++) {
 		double error = 0, size = 0;
 		for (size_t k = 0; k < s->out; k++) {
-			double x = (double)s->reference[(size_t)i * s->out + k], e = (double)s->trial[(size_t)i * s->out + k] - x;
+			size_t at = (size_t)i * s->out + k;
+			double x = (double)s->reference[at] - mean[k], e = (double)s->trial[at] - (double)from[at];
 			error += e * e;
-			size += (x - mean[k]) * (x - mean[k]);
+			size += x * x;
 		}
 		sum += size > 0 ? error / size : 0;
 	}
@@ -98,7 +106,7 @@ static void free_float_layers(search *s)
 }
 
 /* The network with all layers in 8 bits that are not kept, and not `without` either. */
-static oq_status try_plan(search *s, int without, double *error, oq_error *err)
+static oq_status try_plan(search *s, int without, oq_error *err)
 {
 	const oq_plan *plan = s->plan;
 	oq_nn_quantization q = {.ranges = s->ranges, .range_count = plan->value_count, .layers = s->codes,
@@ -120,8 +128,20 @@ static oq_status try_plan(search *s, int without, double *error, oq_error *err)
 		status = run_all(s, model, s->trial, err);
 	oq_nn_model_close(model);
 	free_float_layers(s);
-	*error = error_of(s);
 	return status;
+}
+
+/* A number that was measured before an interruption, or is measured now: how far the plan `without` a layer is from `from`. */
+static oq_status measure(search *s, const char *name, int without, const float *from, double *value, oq_error *err)
+{
+	const oq_quantize_request *request = s->plan->request;
+	if (s->state && oq_state_find(s->state, name, value))
+		return OQ_OK;
+	if (request->cancel && *request->cancel)
+		return oq_fail(err, OQ_E_RESOURCE, "E_CANCELLED", "%s: the search was interrupted; the same command goes on from here", request->package);
+	OQ_TRY(try_plan(s, without, err));
+	*value = distance(s, from);
+	return s->state ? oq_state_add(s->state, name, *value, err) : OQ_OK;
 }
 
 static oq_status open_search(search *s, oq_error *err)
@@ -134,10 +154,11 @@ static oq_status open_search(search *s, oq_error *err)
 	s->data = oq_alloc_aligned((size_t)s->inputs * s->in * sizeof(float));
 	s->reference = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
 	s->trial = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
+	s->fast = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
 	s->ranges = oq_calloc((size_t)plan->value_count, sizeof *s->ranges);
 	s->codes = oq_calloc((size_t)plan->layer_count, sizeof *s->codes);
 	s->owned = oq_calloc((size_t)plan->layer_count, sizeof *s->owned);
-	if (!s->data || !s->reference || !s->trial || !s->ranges || !s->codes || !s->owned)
+	if (!s->data || !s->reference || !s->trial || !s->fast || !s->ranges || !s->codes || !s->owned)
 		return oq_fail_memory(err, plan->request->package, (size_t)s->inputs * s->in * sizeof(float));
 	for (int i = 0; i < plan->value_count; i++)
 		s->ranges[i] = (oq_nn_range){.value = plan->values[i].value, .scale = plan->ranges[i].scale, .zero = plan->ranges[i].zero};
@@ -161,12 +182,9 @@ static oq_status measure_gains(search *s, rank *ranks, oq_error *err)
 {
 	oq_plan *plan = s->plan;
 	for (int i = 0; i < plan->layer_count; i++) {
-		double error;
-		if (plan->request->cancel && *plan->request->cancel)
-			return oq_fail(err, OQ_E_RESOURCE, "E_CANCELLED", "%s: the search was interrupted", plan->request->package);
-		OQ_TRY(try_plan(s, i, &error, err));
-		plan->layers[i].gain = plan->error_fast - error;
-		ranks[i] = (rank){plan->layers[i].gain / plan->layers[i].info.gflop, i};
+		oq_plan_layer *layer = &plan->layers[i];
+		OQ_TRY(measure(s, layer->info.node, i, s->fast, &layer->gain, err));
+		ranks[i] = (rank){layer->gain / layer->info.gflop, i};
 		if (plan->request->progress)
 			plan->request->progress(plan->request->progress_context, "measuring layers", i + 1, plan->layer_count);
 	}
@@ -196,26 +214,88 @@ static int choose_kept(oq_plan *plan, const rank *ranks, double share)
 	return kept;
 }
 
-/* What a user may choose from: the error at several shares of speed, beside the one that was asked for. */
+static oq_status try_share(search *s, const rank *ranks, double share, oq_trade *trade, oq_error *err)
+{
+	char name[48];
+	snprintf(name, sizeof name, "#share %.17g", share);
+	*trade = (oq_trade){.speed_share = share, .kept = choose_kept(s->plan, ranks, share)};
+	return measure(s, name, -1, s->reference, &trade->error, err);
+}
+
+/* Lists what is better than everything faster: the others nobody would choose. Least share first. */
+static void keep_pareto(oq_plan *plan)
+{
+	int count = 0;
+	for (int i = 0; i < plan->trade_count; i++)
+		if (!count || plan->trades[i].error < plan->trades[count - 1].error)
+			plan->trades[count++] = plan->trades[i];
+	plan->trade_count = count;
+}
+
+/* What a user may choose from: the error at several shares of speed and at the one that was asked for. */
 static oq_status keep_layers(search *s, oq_error *err)
 {
-	static const double shares[OQ_TRADES] = {0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.48};
+	static const double shares[] = {0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.48};
 	oq_plan *plan = s->plan;
+	double asked = plan->request->speed_share;
 	rank *ranks = oq_alloc((size_t)plan->layer_count * sizeof *ranks);
 	if (!ranks)
 		return oq_fail_memory(err, plan->request->package, 0);
 	oq_status status = measure_gains(s, ranks, err);
-	for (int i = 0; i < OQ_TRADES && status == OQ_OK; i++) {
-		oq_trade *trade = &plan->trades[plan->trade_count++];
-		*trade = (oq_trade){.speed_share = shares[i], .kept = choose_kept(plan, ranks, shares[i])};
-		status = try_plan(s, -1, &trade->error, err);
+	bool listed = false;
+	for (size_t i = 0; i < sizeof shares / sizeof *shares && status == OQ_OK; i++) {
+		if (!listed && asked < shares[i])
+			status = try_share(s, ranks, asked, &plan->trades[plan->trade_count++], err);
+		listed = listed || asked <= shares[i];
+		if (status == OQ_OK)
+			status = try_share(s, ranks, shares[i], &plan->trades[plan->trade_count++], err);
 	}
+	if (status == OQ_OK && !listed)
+		status = try_share(s, ranks, asked, &plan->trades[plan->trade_count++], err);
+	keep_pareto(plan);
+	int best = 0;
+	for (int i = 0; i < plan->trade_count && plan->trades[i].speed_share <= asked; i++)
+		best = i;
 	if (status == OQ_OK) {
-		choose_kept(plan, ranks, plan->request->speed_share);
-		status = try_plan(s, -1, &plan->error, err);
+		choose_kept(plan, ranks, plan->trades[best].speed_share);
+		plan->error = plan->trades[best].error;
 	}
 	oq_free(ranks);
 	return status;
+}
+
+/* Everything that a measured number depends on. */
+static oq_status name_search(const oq_plan *plan, char key[65], oq_error *err)
+{
+	const oq_quantize_request *request = plan->request;
+	char version[32], isa[48], text[256];
+	char *described = NULL;
+	if (request->described)
+		OQ_TRY(oq_json_print(request->described, false, &described, err));
+	oq_nn_backend(version, isa);
+	int length = snprintf(text, sizeof text, "%d.%d.%d %s %s %s %d %d %d %lld", OQ_VERSION_MAJOR, OQ_VERSION_MINOR, OQ_VERSION_PATCH, version, isa,
+		oq_package_sha256(plan->package), request->weight_bits, request->plain_rounding, request->equalise, (long long)request->calibration.count);
+	oq_sha256 hash;
+	oq_sha256_init(&hash);
+	oq_sha256_update(&hash, text, (size_t)length);
+	if (described)
+		oq_sha256_update(&hash, described, strlen(described));
+	oq_sha256_hex(&hash, key);
+	oq_free(described);
+	return OQ_OK;
+}
+
+static oq_status open_state(search *s, oq_error *err)
+{
+	char key[65], path[4096];
+	size_t length = strlen(s->plan->request->output);
+	while (length > 1 && s->plan->request->output[length - 1] == '/')
+		length--;
+	if (length + sizeof ".state" > sizeof path)
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "%s: the path is too long", s->plan->request->output);
+	snprintf(path, sizeof path, "%.*s.state", (int)length, s->plan->request->output);
+	OQ_TRY(name_search(s->plan, key, err));
+	return oq_state_open(path, key, &s->state, err);
 }
 
 oq_status oq_plan_search(oq_plan *plan, oq_error *err)
@@ -223,13 +303,21 @@ oq_status oq_plan_search(oq_plan *plan, oq_error *err)
 	search s = {.plan = plan};
 	oq_status status = open_search(&s, err);
 	if (status == OQ_OK)
-		status = try_plan(&s, -1, &plan->error_fast, err);
-	plan->error = plan->error_fast;
-	if (status == OQ_OK && plan->request->speed_share > 0)
-		status = keep_layers(&s, err);
+		status = try_plan(&s, -1, err);
+	if (status == OQ_OK) {
+		memcpy(s.fast, s.trial, (size_t)s.inputs * s.out * sizeof *s.fast);
+		plan->error = plan->error_fast = distance(&s, s.reference);
+	}
+	if (status == OQ_OK && plan->request->speed_share > 0) {
+		status = open_state(&s, err);
+		if (status == OQ_OK)
+			status = keep_layers(&s, err);
+	}
+	oq_state_close(s.state, status == OQ_OK);
 	oq_free_aligned(s.data);
 	oq_free(s.reference);
 	oq_free(s.trial);
+	oq_free(s.fast);
 	oq_free(s.ranges);
 	oq_free(s.codes);
 	oq_free((void *)s.owned);

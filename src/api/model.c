@@ -306,6 +306,8 @@ void oq_session_profile(oq_session *session, bool on)
 {
 	for (int i = 0; i < session->lanes; i++)
 		oq_nn_session_profile(session->nn[i], on);
+	if (on)
+		oq_nn_session_measure_peaks(session->nn[0]); /* which reports the steps */
 }
 
 oq_status oq_session_steps_json(const oq_session *session, char **json, oq_error *err)
@@ -319,6 +321,8 @@ oq_status oq_session_steps_json(const oq_session *session, char **json, oq_error
 		good = oq_json_add_string(step, "name", info.name) && oq_json_add_string(step, "op", info.op)
 			&& oq_json_add_string(step, "implementation", info.implementation) && oq_json_add_string(step, "precision", info.precision)
 			&& oq_json_add_number(step, "ms", info.ms) && oq_json_add_number(step, "gflop", info.gflop) && oq_json_add_number(step, "bytes", info.bytes);
+		if (good && info.peak_gflops > 0)
+			good = oq_json_add_number(step, "peak_gflops", info.peak_gflops);
 	}
 	return oq_finish_json(array, good, json, err);
 }

@@ -88,19 +88,45 @@ static oq_status measure(oq_session *session, const bench *b, const float *patch
 	return status;
 }
 
+/* What the processor does at most, as measured for this profile, and what the shares below refer to. */
+static void print_peaks(const cJSON *steps)
+{
+	static const char *const precisions[] = {"f32", "bf16", "int8"};
+	printf("\nmeasured peak (multiply-adds in registers, threads of a patch), GFLOP/s:");
+	for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+		const cJSON *s;
+		double peak = 0;
+		cJSON_ArrayForEach(s, steps)
+			if (!strcmp(oq_cli_text(s, "precision"), precisions[i]) && oq_cli_number(s, "peak_gflops") > 0)
+				peak = oq_cli_number(s, "peak_gflops");
+		if (peak > 0)
+			printf(" %s %.0f", precisions[i], peak);
+	}
+	printf("\n");
+}
+
 static void print_profile(const char *text, double total_gflop)
 {
 	cJSON *steps = cJSON_Parse(text);
 	const cJSON *s;
-	double sum = 0;
-	printf("\n%-26s %-16s %-32s %-4s %9s %8s %8s\n", "value", "op", "implementation", "", "ms", "GFLOP/s", "MB");
+	double sum = 0, ideal = 0;
+	print_peaks(steps);
+	printf("\n%-26s %-16s %-32s %-4s %9s %8s %6s %8s\n", "value", "op", "implementation", "", "ms", "GFLOP/s", "peak", "MB");
 	cJSON_ArrayForEach(s, steps) {
-		double ms = oq_cli_number(s, "ms"), gflop = oq_cli_number(s, "gflop");
+		double ms = oq_cli_number(s, "ms"), gflop = oq_cli_number(s, "gflop"), peak = oq_cli_number(s, "peak_gflops"), rate = ms > 0 ? gflop / ms * 1e3 : 0;
+		char share[16] = "";
+		if (peak > 0 && gflop > 0)
+			snprintf(share, sizeof share, "%.0f %%", 100 * rate / peak);
 		sum += ms;
-		printf("%-26s %-16s %-32s %-4s %9.3f %8.1f %8.2f\n", oq_cli_text(s, "name"), oq_cli_text(s, "op"), oq_cli_text(s, "implementation"),
-			oq_cli_text(s, "precision"), ms, ms > 0 ? gflop / ms * 1e3 : 0, oq_cli_number(s, "bytes") / 1e6);
+		ideal += peak > 0 ? gflop / peak * 1e3 : 0;
+		printf("%-26s %-16s %-32s %-4s %9.3f %8.1f %6s %8.2f\n", oq_cli_text(s, "name"), oq_cli_text(s, "op"), oq_cli_text(s, "implementation"),
+			oq_cli_text(s, "precision"), ms, rate, share, oq_cli_number(s, "bytes") / 1e6);
 	}
-	printf("%-26s %-16s %-32s %-4s %9.3f %8.1f\n", "total", "", "", "", sum, sum > 0 ? total_gflop / sum * 1e3 : 0);
+	char share[16] = "";
+	if (ideal > 0 && sum > 0)
+		snprintf(share, sizeof share, "%.0f %%", 100 * ideal / sum);
+	printf("%-26s %-16s %-32s %-4s %9.3f %8.1f %6s\n", "total", "", "", "", sum, sum > 0 ? total_gflop / sum * 1e3 : 0, share);
+	printf("GFLOP are nominal multiply-adds: Winograd convolutions do fewer, and may pass the peak\n");
 	cJSON_Delete(steps);
 }
 
@@ -323,5 +349,5 @@ static int run(int argc, char **argv)
 
 const oq_command oq_command_bench = {"bench", "PACKAGE [--threads N] [--batch N] [--profile]", "measure how fast a package runs here",
 	"Times the network on made-up patches: milliseconds per patch, memory, and with --profile every step of the plan with its\n"
-	"implementation, precision, GFLOP/s (nominal multiply-adds) and bytes.",
+	"implementation, precision, GFLOP/s (nominal multiply-adds), share of the peak that a loop in registers measures, and bytes.",
 	"  oncoquant bench ct-fm.oq\n  oncoquant bench ct-fm.oq --threads 1 --profile\n", run};

@@ -13,23 +13,57 @@ static void show_progress(void *context, const char *stage, int64_t done, int64_
 	fprintf(stderr, "\r%-20s %lld of %lld   %s", stage, (long long)done, (long long)total, done == total ? "\n" : "");
 }
 
-static void print_kept(const cJSON *report)
+#define SHOWN 12 /* layers: all are in the report */
+
+/* The next dearest layer after one that costs `below`; ties are shown once each by their order. */
+static const cJSON *dearest(const cJSON *layers, const cJSON *after)
+{
+	const cJSON *layer, *best = NULL;
+	bool passed = after == NULL;
+	double limit = after ? oq_cli_number(after, "moves_embedding") : 0, most = -1;
+	cJSON_ArrayForEach(layer, layers) {
+		double cost = oq_cli_number(layer, "moves_embedding");
+		bool left = !after || cost < limit || (cost == limit && passed);
+		passed = passed || layer == after;
+		if (left && cost > most) {
+			most = cost;
+			best = layer;
+		}
+	}
+	return best;
+}
+
+/* Which layers cost most, and which of their two roundings is to blame. */
+static void print_dearest(const cJSON *layers)
+{
+	const cJSON *layer = dearest(layers, NULL);
+	printf("  layers whose 8 bits move the embedding most (RMS, of the spread):\n");
+	for (int i = 0; layer && i < SHOWN; i++, layer = dearest(layers, layer)) {
+		bool kept = !strcmp(oq_cli_text(layer, "precision"), "bf16");
+		printf("    %-32s %.4f  %s", layer->string, oq_cli_number(layer, "moves_embedding"), kept ? "kept in bf16" : "int8");
+		if (!kept)
+			printf(": its input's codes err by %.2f %% (%s), its weights' by %.2f %%", 100 * oq_cli_number(layer, "input_error"),
+				oq_cli_text(layer, "observer"), 100 * oq_cli_number(layer, "weight_error"));
+		printf("; %.3f GFLOP\n", oq_cli_number(layer, "gflop"));
+	}
+}
+
+static void print_report(const cJSON *report)
 {
 	const cJSON *layers = cJSON_GetObjectItemCaseSensitive(report, "layers"), *layer;
 	int kept = 0;
 	cJSON_ArrayForEach(layer, layers)
 		kept += !strcmp(oq_cli_text(layer, "precision"), "bf16");
-	printf("  %d layers, %d of them kept in float; error on calibration patches (RMS, of the spread): %.4f\n", cJSON_GetArraySize(layers), kept,
+	printf("  %d layers, %d of them kept in bf16; error on calibration patches (RMS, of the spread): %.4f\n", cJSON_GetArraySize(layers), kept,
 		oq_cli_number(report, "rms_error"));
-	if (kept)
-		printf("  with all layers in 8 bits it would be %.4f\n", oq_cli_number(report, "rms_error_all_int8"));
-	const cJSON *trade;
-	cJSON_ArrayForEach(trade, cJSON_GetObjectItemCaseSensitive(report, "trades"))
-		printf("  giving up %4.0f %% of the speed keeps %3.0f layers: error %.4f\n", 100 * oq_cli_number(trade, "keep_share"),
+	const cJSON *trade, *trades = cJSON_GetObjectItemCaseSensitive(report, "trades");
+	if (!trades)
+		return;
+	printf("  with all layers in 8 bits it would be %.4f; plans that are better than every faster one:\n", oq_cli_number(report, "rms_error_all_int8"));
+	cJSON_ArrayForEach(trade, trades)
+		printf("    giving up %4.1f %% of the speed keeps %3.0f layers: error %.4f\n", 100 * oq_cli_number(trade, "keep_share"),
 			oq_cli_number(trade, "layers_kept"), oq_cli_number(trade, "rms_error"));
-	cJSON_ArrayForEach(layer, layers)
-		if (!strcmp(oq_cli_text(layer, "precision"), "bf16"))
-			printf("    %-32s %.3f GFLOP\n", layer->string, oq_cli_number(layer, "gflop"));
+	print_dearest(layers);
 }
 
 static int run(int argc, char **argv)
@@ -81,7 +115,7 @@ static int run(int argc, char **argv)
 	} else if (!common.quiet) {
 		printf("wrote %s\n", job.output);
 		if (job.precision == OQ_PRECISION_INT8)
-			print_kept(report);
+			print_report(report);
 	}
 	cJSON_Delete(report);
 	oq_string_free(text);
@@ -90,9 +124,9 @@ static int run(int argc, char **argv)
 
 const oq_command oq_command_quantize = {"quantize", "PACKAGE [--precision int8] --calibrate FILE.csv -o DIR", "make a package smaller and faster",
 	"int8: runs the network on calibration patches, chooses the range of every value and the rounding of every weight, and writes a\n"
-	"package with 8-bit weights. With --keep-share, layers that cost most fidelity stay in\n"
-	"bfloat16 (float32 where the processor does not multiply it). bf16, f16: half the size.\n"
+	"package with 8-bit weights. With --keep-share or auto, layers that cost most fidelity stay in bfloat16 (float32 where the processor\n"
+	"does not multiply it); the search says what each layer costs. Interrupted, the same command goes on. bf16, f16: half the size.\n"
 	"Check the result with 'oncoquant compare' on patches that were not used for calibration.",
 	"  oncoquant quantize ct-fm.oq --calibrate calibration.csv -o ct-fm-int8.oq\n"
-	"  oncoquant quantize ct-fm.oq --calibrate calibration.csv --keep-share 0.1 -o ct-fm-mixed.oq\n"
+	"  oncoquant quantize ct-fm.oq --precision auto --target speed --calibrate calibration.csv -o ct-fm-mixed.oq\n"
 	"  oncoquant quantize ct-fm.oq --precision bf16 -o ct-fm-bf16.oq\n", run};

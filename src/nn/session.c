@@ -1,6 +1,7 @@
 /* Sessions: memory for one patch at a time and the handles bound to it. Running allocates nothing. */
 #include "model.h"
 
+#include "kernel/peak.h"
 #include "kernel/simple.h"
 #include "onednn.h"
 
@@ -15,7 +16,10 @@ struct oq_nn_session {
 	double *seconds;       /* per step, summed while profiling */
 	int64_t profiled_runs;
 	bool profiling;
+	double peaks[3];       /* of products in float32, bfloat16 and bytes, one thread; 0: not measured */
 };
+
+static const oq_dtype peak_types[] = {OQ_F32, OQ_BF16, OQ_I8};
 
 static size_t largest_value(const oq_graph *graph)
 {
@@ -143,6 +147,27 @@ void oq_nn_session_profile(oq_nn_session *session, bool on)
 	}
 }
 
+void oq_nn_session_measure_peaks(oq_nn_session *session)
+{
+	const oq_nn_model *model = session->model;
+	oq_cpu cpu;
+	oq_cpu_detect(&cpu);
+	for (int t = 0; t < 3; t++)
+		for (int i = 0; i < model->step_count && session->peaks[t] == 0; i++)
+			if (model->steps[i].gflop > 0 && model->steps[i].node->compute == peak_types[t])
+				session->peaks[t] = oq_peak_gflops(peak_types[t], &cpu);
+}
+
+/* Of the threads that share a patch. */
+static double step_peak(const oq_nn_session *session, const oq_step *step)
+{
+	double peak = 0;
+	for (int t = 0; t < 3; t++)
+		if (step->gflop > 0 && step->node->compute == peak_types[t])
+			peak = session->peaks[t] * session->model->threads;
+	return peak;
+}
+
 static double value_bytes(const oq_value *value)
 {
 	return value ? (double)(value->count * oq_dtype_size(value->dtype)) : 0;
@@ -167,6 +192,6 @@ void oq_nn_session_step(const oq_nn_session *session, int index, oq_nn_step_info
 {
 	const oq_step *step = &session->model->steps[index];
 	*out = (oq_nn_step_info){.name = oq_step_output(step)->name, .op = step->label, .implementation = step->implementation, .precision = step_precision(step),
-		.gflop = step->gflop, .bytes = step_bytes(step),
+		.gflop = step->gflop, .bytes = step_bytes(step), .peak_gflops = step_peak(session, step),
 		.ms = session->profiled_runs ? 1e3 * session->seconds[index] / (double)session->profiled_runs : 0};
 }

@@ -94,6 +94,42 @@ expect 2 "either --calibrate or" "$oq" quantize f32.oq -o x.oq
 expect 2 "needs the package it was made from" "$oq" quantize int8.oq --calibrate calibration.csv -o x.oq --precision bf16
 [ ! -e x.oq ] || fail "a refused quantisation left x.oq"
 
+# A mixed plan: interrupted, it goes on from what it had measured, and ends with the bytes of an undisturbed run.
+search() { "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --precision auto --target speed --weight-bits $bits --threads 1 -o "$1"; }
+expect 0 "" search whole.oq
+says out.txt "plans that are better than every faster one"
+says out.txt "its weights' by"
+says whole.oq/model.json '"moves_embedding"'
+[ ! -e whole.oq.state ] || fail "a finished search left its state behind"
+search broken.oq >out.txt 2>err.txt &
+searching=$!
+for _ in $(seq 600); do
+	[ -e broken.oq.state ] && [ "$(wc -l <broken.oq.state)" -ge 4 ] && break
+	sleep 0.05
+done
+pid=$(pgrep -P $searching oncoquant || echo $searching)
+kill -INT "$pid"
+wait $searching
+checks=$((checks + 1))
+[ ! -e broken.oq ] && [ -s broken.oq.state ] || fail "an interrupted search left a package, or no state: $(cat err.txt)"
+before=$(wc -l <broken.oq.state)
+printf '3ff0000000' >>broken.oq.state # a torn last line
+expect 0 "" search broken.oq
+same whole.oq/weights.safetensors broken.oq/weights.safetensors
+same whole.oq/model.json broken.oq/model.json
+[ "$before" -ge 4 ] && [ ! -e broken.oq.state ] || fail "the state was not used ($before lines) or not removed"
+# bfloat16 with the calibration patches in view.
+expect 0 "" "$oq" quantize f32.oq --precision bf16 --calibrate-patches calibration_patches.npy -o bf16_calibrated.oq
+checks=$((checks + 1))
+[ $(($(kilobytes bf16_calibrated.oq) * 100)) -le $(($(kilobytes f32.oq) * 52)) ] || fail "bf16_calibrated.oq is more than 0.52 of f32.oq"
+expect 0 "" "$oq" embed bf16_calibrated.oq test.csv -o bf16_calibrated.npy --allow-uncertified
+expect 2 "neither for f16" "$oq" quantize f32.oq --precision f16 --calibrate-patches calibration_patches.npy -o x.oq
+# The profile says what each step is, and what part of the processor's peak it reaches.
+expect 0 "" "$oq" bench int8.oq --threads 1 --seconds 0.1 --profile
+says out.txt "measured peak"
+says out.txt "int8 "
+says out.txt "total"
+
 # Evidence: refused on calibration data and on another package; with few patches nobody can tell; with other limits it passes.
 expect 4 "used for calibration" "$oq" certify f32.oq int8.oq calibration.csv
 expect 0 "" "$oq" convert --model models-genesis --synthetic 2 -o other.oq

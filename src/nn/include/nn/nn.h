@@ -118,7 +118,10 @@ typedef struct oq_nn_step_info {
 	double gflop;               /* nominal, multiply-add = 2 */
 	double bytes;               /* weights + inputs + outputs touched at least once */
 	double ms;
+	double peak_gflops;         /* what the threads of a patch can do in this precision at most (oq_nn_session_measure_peaks); 0: not known */
 } oq_nn_step_info;
+/* Measures this processor's peak in the precisions that the plan's products use: some milliseconds each. */
+void oq_nn_session_measure_peaks(oq_nn_session *session);
 int oq_nn_model_steps(const oq_nn_model *model);
 void oq_nn_session_profile(oq_nn_session *session, bool on);
 void oq_nn_session_step(const oq_nn_session *session, int index, oq_nn_step_info *out);
