@@ -256,7 +256,7 @@ typedef struct oq_quantize_options {
 	const volatile int *cancel;   /* may be NULL; what the search had measured stays in OUTPUT.state, and the next run goes on from it */
 } oq_quantize_options;
 /* Writes a smaller package; the same input gives the same bytes. `report` (free with oq_string_free; may be NULL) is JSON: per layer its precision,
- * the errors of its input and weights, how far its codes move the embedding. OQ_E_INPUT when no calibration patch can be used. */
+ * the errors of its input and weights, what keeping it alone would gain. OQ_E_INPUT when no calibration patch can be used. */
 OQ_API oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_error *err);
 
 /* ---- 7. Fidelity --------------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include "nn/nn.h"
 #include "quantize/quantize.h"
 
-#define OQ_SAMPLE_ROWS 1024 /* voxels kept of every value */
+#define OQ_SAMPLE_ROWS 2048 /* voxels kept of every value */
 
 typedef struct oq_observed {
 	const char *value;

@@ -197,7 +197,7 @@ static bool describe_layer(const oq_plan *plan, const oq_plan_layer *layer, oq_j
 	if (good && layer->codes.codes)
 		good = oq_json_add_string(json, "observer", plan->ranges[layer->value].observer)
 			&& oq_json_add_number(json, "input_error", plan->ranges[layer->value].error);
-	return good && (isnan(layer->gain) || oq_json_add_number(json, "moves_embedding", sqrt(layer->gain)));
+	return good && (isnan(layer->gain) || oq_json_add_number(json, "gain", layer->gain));
 }
 
 /* What only 8 bits have: ranges, and errors measured through the network. */

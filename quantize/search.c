@@ -1,8 +1,8 @@
-/* Which layers to keep in float. Every layer is taken out of the fully quantised network in turn; how far that moves the embeddings of
- * calibration inputs is what its codes cost, and per multiplication that keeping it makes slower it is the layer's rank. (How much nearer the
- * embeddings come to the float network's would be the wrong measure: errors of many layers partly cancel, differently on every input.)
- * Layers are kept in that order until the allowed share of speed is used up; of all plans tried within the share, the one with the
- * least error wins. Costs are counted, not timed, so that the same input gives the same package. */
+/* Which layers to keep in float. Every layer is taken out of the fully quantised network in turn; what that takes away from the
+ * embedding's error on calibration inputs, per multiplication that it makes slower, is its rank. (How far it moves the embedding would be
+ * the wrong measure: whatever changes early makes all later layers round anew, which moves it as far as all errors together.) Layers are
+ * kept in that order until the allowed share of speed is used up; of all plans tried within the share, the one with the least error
+ * wins. Costs are counted, not timed, so that the same input gives the same package. */
 #include "plan.h"
 
 #include "core/dtype.h"
@@ -27,7 +27,6 @@ typedef struct search {
 	float *data;      /* [inputs][in] */
 	float *reference; /* [inputs][out]: float embeddings */
 	float *trial;     /* [inputs][out] */
-	float *fast;      /* [inputs][out]: with every layer in 8 bits */
 	oq_state *state;  /* measured before, or NULL */
 	oq_nn_range *ranges;
 	oq_nn_codes *codes;
@@ -61,8 +60,8 @@ static oq_status run_all(const search *s, const oq_nn_model *model, float *embed
 	return status;
 }
 
-/* Mean over the inputs of |trial - from|^2 / |reference - mean|^2. */
-static double distance(const search *s, const float *from)
+/* Mean over the inputs of |trial - reference|^2 / |reference - mean|^2. */
+static double error_of(const search *s)
 {
 	double sum = 0;
 	double *mean = oq_calloc(s->out, sizeof *mean);
@@ -75,9 +74,9 @@ static double distance(const search *s, const float *from)
 		double error = 0, size = 0;
 		for (size_t k = 0; k < s->out; k++) {
 			size_t at = (size_t)i * s->out + k;
-			double x = (double)s->reference[at] - mean[k], e = (double)s->trial[at] - (double)from[at];
+			double x = (double)s->reference[at], e = (double)s->trial[at] - x;
 			error += e * e;
-			size += x * x;
+			size += (x - mean[k]) * (x - mean[k]);
 		}
 		sum += size > 0 ? error / size : 0;
 	}
@@ -131,17 +130,17 @@ static oq_status try_plan(search *s, int without, oq_error *err)
 	return status;
 }
 
-/* A number that was measured before an interruption, or is measured now: how far the plan `without` a layer is from `from`. */
-static oq_status measure(search *s, const char *name, int without, const float *from, double *value, oq_error *err)
+/* The error of the plan `without` a layer: measured before an interruption, or now. */
+static oq_status measure(search *s, const char *name, int without, double *error, oq_error *err)
 {
 	const oq_quantize_request *request = s->plan->request;
-	if (s->state && oq_state_find(s->state, name, value))
+	if (s->state && oq_state_find(s->state, name, error))
 		return OQ_OK;
 	if (request->cancel && *request->cancel)
 		return oq_fail(err, OQ_E_RESOURCE, "E_CANCELLED", "%s: the search was interrupted; the same command goes on from here", request->package);
 	OQ_TRY(try_plan(s, without, err));
-	*value = distance(s, from);
-	return s->state ? oq_state_add(s->state, name, *value, err) : OQ_OK;
+	*error = error_of(s);
+	return s->state ? oq_state_add(s->state, name, *error, err) : OQ_OK;
 }
 
 static oq_status open_search(search *s, oq_error *err)
@@ -154,11 +153,10 @@ static oq_status open_search(search *s, oq_error *err)
 	s->data = oq_alloc_aligned((size_t)s->inputs * s->in * sizeof(float));
 	s->reference = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
 	s->trial = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
-	s->fast = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
 	s->ranges = oq_calloc((size_t)plan->value_count, sizeof *s->ranges);
 	s->codes = oq_calloc((size_t)plan->layer_count, sizeof *s->codes);
 	s->owned = oq_calloc((size_t)plan->layer_count, sizeof *s->owned);
-	if (!s->data || !s->reference || !s->trial || !s->fast || !s->ranges || !s->codes || !s->owned)
+	if (!s->data || !s->reference || !s->trial || !s->ranges || !s->codes || !s->owned)
 		return oq_fail_memory(err, plan->request->package, (size_t)s->inputs * s->in * sizeof(float));
 	for (int i = 0; i < plan->value_count; i++)
 		s->ranges[i] = (oq_nn_range){.value = plan->values[i].value, .scale = plan->ranges[i].scale, .zero = plan->ranges[i].zero};
@@ -183,7 +181,9 @@ static oq_status measure_gains(search *s, rank *ranks, oq_error *err)
 	oq_plan *plan = s->plan;
 	for (int i = 0; i < plan->layer_count; i++) {
 		oq_plan_layer *layer = &plan->layers[i];
-		OQ_TRY(measure(s, layer->info.node, i, s->fast, &layer->gain, err));
+		double error;
+		OQ_TRY(measure(s, layer->info.node, i, &error, err));
+		layer->gain = plan->error_fast - error;
 		ranks[i] = (rank){layer->gain / layer->info.gflop, i};
 		if (plan->request->progress)
 			plan->request->progress(plan->request->progress_context, "measuring layers", i + 1, plan->layer_count);
@@ -219,7 +219,7 @@ static oq_status try_share(search *s, const rank *ranks, double share, oq_trade 
 	char name[48];
 	snprintf(name, sizeof name, "#share %.17g", share);
 	*trade = (oq_trade){.speed_share = share, .kept = choose_kept(s->plan, ranks, share)};
-	return measure(s, name, -1, s->reference, &trade->error, err);
+	return measure(s, name, -1, &trade->error, err);
 }
 
 /* Lists what is better than everything faster: the others nobody would choose. Least share first. */
@@ -304,10 +304,8 @@ oq_status oq_plan_search(oq_plan *plan, oq_error *err)
 	oq_status status = open_search(&s, err);
 	if (status == OQ_OK)
 		status = try_plan(&s, -1, err);
-	if (status == OQ_OK) {
-		memcpy(s.fast, s.trial, (size_t)s.inputs * s.out * sizeof *s.fast);
-		plan->error = plan->error_fast = distance(&s, s.reference);
-	}
+	if (status == OQ_OK)
+		plan->error = plan->error_fast = error_of(&s);
 	if (status == OQ_OK && plan->request->speed_share > 0) {
 		status = open_state(&s, err);
 		if (status == OQ_OK)
@@ -317,7 +315,6 @@ oq_status oq_plan_search(oq_plan *plan, oq_error *err)
 	oq_free_aligned(s.data);
 	oq_free(s.reference);
 	oq_free(s.trial);
-	oq_free(s.fast);
 	oq_free(s.ranges);
 	oq_free(s.codes);
 	oq_free((void *)s.owned);

@@ -15,14 +15,14 @@ static void show_progress(void *context, const char *stage, int64_t done, int64_
 
 #define SHOWN 12 /* layers: all are in the report */
 
-/* The next dearest layer after one that costs `below`; ties are shown once each by their order. */
+/* The dearest layer after another one; of equal ones the first comes first. */
 static const cJSON *dearest(const cJSON *layers, const cJSON *after)
 {
 	const cJSON *layer, *best = NULL;
 	bool passed = after == NULL;
-	double limit = after ? oq_cli_number(after, "moves_embedding") : 0, most = -1;
+	double limit = after ? oq_cli_number(after, "gain") : 0, most = 0; /* none below 0: keeping those would gain nothing */
 	cJSON_ArrayForEach(layer, layers) {
-		double cost = oq_cli_number(layer, "moves_embedding");
+		double cost = oq_cli_number(layer, "gain");
 		bool left = !after || cost < limit || (cost == limit && passed);
 		passed = passed || layer == after;
 		if (left && cost > most) {
@@ -34,13 +34,13 @@ static const cJSON *dearest(const cJSON *layers, const cJSON *after)
 }
 
 /* Which layers cost most, and which of their two roundings is to blame. */
-static void print_dearest(const cJSON *layers)
+static void print_dearest(const cJSON *layers, double all)
 {
 	const cJSON *layer = dearest(layers, NULL);
-	printf("  layers whose 8 bits move the embedding most (RMS, of the spread):\n");
+	printf("  layers whose 8 bits cost most (share of the squared error that goes when only this one is kept):\n");
 	for (int i = 0; layer && i < SHOWN; i++, layer = dearest(layers, layer)) {
 		bool kept = !strcmp(oq_cli_text(layer, "precision"), "bf16");
-		printf("    %-32s %.4f  %s", layer->string, oq_cli_number(layer, "moves_embedding"), kept ? "kept in bf16" : "int8");
+		printf("    %-32s %4.1f %%  %s", layer->string, 100 * oq_cli_number(layer, "gain") / (all * all), kept ? "kept in bf16" : "int8");
 		if (!kept)
 			printf(": its input's codes err by %.2f %% (%s), its weights' by %.2f %%", 100 * oq_cli_number(layer, "input_error"),
 				oq_cli_text(layer, "observer"), 100 * oq_cli_number(layer, "weight_error"));
@@ -63,7 +63,7 @@ static void print_report(const cJSON *report)
 	cJSON_ArrayForEach(trade, trades)
 		printf("    giving up %4.1f %% of the speed keeps %3.0f layers: error %.4f\n", 100 * oq_cli_number(trade, "keep_share"),
 			oq_cli_number(trade, "layers_kept"), oq_cli_number(trade, "rms_error"));
-	print_dearest(layers);
+	print_dearest(layers, oq_cli_number(report, "rms_error_all_int8"));
 }
 
 static int run(int argc, char **argv)

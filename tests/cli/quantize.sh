@@ -98,8 +98,8 @@ expect 2 "needs the package it was made from" "$oq" quantize int8.oq --calibrate
 search() { "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --precision auto --target speed --weight-bits $bits --threads 1 -o "$1"; }
 expect 0 "" search whole.oq
 says out.txt "plans that are better than every faster one"
-says out.txt "its weights' by"
-says whole.oq/model.json '"moves_embedding"'
+says out.txt "layers whose 8 bits cost most"
+says whole.oq/model.json '"gain"'
 [ ! -e whole.oq.state ] || fail "a finished search left its state behind"
 search broken.oq >out.txt 2>err.txt &
 searching=$!

@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "core/cpu.h"
+#include "core/dtype.h"
 #include "core/mem.h"
 #include "direct.h"
 
@@ -14,7 +15,7 @@ typedef struct layer {
 	oq_attributes attributes;
 	int bits;
 	int32_t src_zero;
-	bool extreme, residual, to_bytes;
+	bool extreme, residual, to_bytes, to_bf16, gelu;
 } layer;
 
 static uint64_t state = 1;
@@ -78,6 +79,13 @@ static void fill(const layer *l, uint8_t *x, size_t inputs, oq_weights *w, size_
 		residual[i] = 0.05f * (float)(random_below(81) - 40);
 }
 
+static double result_at(const layer *l, const void *y, int64_t index)
+{
+	if (l->to_bytes)
+		return ((const uint8_t *)y)[index];
+	return l->to_bf16 ? (double)oq_bf16_to_f32(((const uint16_t *)y)[index]) : (double)((const float *)y)[index];
+}
+
 static void check_layer(const layer *l, dnnl_engine_t engine, int threads)
 {
 	const oq_attributes *a = &l->attributes;
@@ -89,11 +97,12 @@ static void check_layer(const layer *l, dnnl_engine_t engine, int threads)
 		.bias = oq_alloc((size_t)l->out[0] * 4)};
 	OQ_REQUIRE(x && y && residual && w.codes && w.scale && w.bias);
 	fill(l, x, inputs, &w, weights, residual, outputs);
-	const oq_value src = {.dtype = OQ_U8, .scale = 0.02f, .zero = l->src_zero}, dst = {.dtype = l->to_bytes ? OQ_U8 : OQ_F32, .scale = 0.5f, .zero = 0},
+	const oq_dtype to = l->to_bytes ? OQ_U8 : l->to_bf16 ? OQ_BF16 : OQ_F32;
+	const oq_value src = {.dtype = OQ_U8, .scale = 0.02f, .zero = l->src_zero}, dst = {.dtype = to, .scale = 0.5f, .zero = 0},
 		add = {.dtype = OQ_F32};
 	const oq_planner planner = {.threads = threads, .engine = engine};
 	oq_direct_desc desc = {.where = "test", .attributes = a, .compute = OQ_I8, .src = &src, .dst = &dst,
-		.residual = l->residual ? &add : NULL, .slope = 0, .weights = &w};
+		.residual = l->residual ? &add : NULL, .slope = l->gelu ? 1 : 0, .gelu = l->gelu, .weights = &w};
 	memcpy(desc.in, l->in, sizeof desc.in);
 	memcpy(desc.out, l->out, sizeof desc.out);
 	oq_direct *direct = NULL;
@@ -116,10 +125,11 @@ static void check_layer(const layer *l, dnnl_engine_t engine, int threads)
 					const int64_t at[3] = {d, h, v};
 					double exact = (double)sum_at(l, x, w.codes, o, at) * (double)(src.scale * w.scale[o]) + (double)w.bias[o];
 					exact += l->residual ? (double)residual[index] : 0;
-					exact = exact > 0 ? exact : 0;
-					double got = l->to_bytes ? (double)((uint8_t *)y)[index] : (double)y[index];
-					double want = l->to_bytes ? fmin(exact / 0.5, 255) : exact;
-					double tolerance = l->to_bytes ? 0.5 + 1e-4 : 1e-5 * fmax(1, fabs(exact));
+					exact = l->gelu ? 0.5 * exact * (1 + erf(exact / sqrt(2))) : exact > 0 ? exact : 0;
+					double got = result_at(l, y, index);
+					double want = l->to_bytes ? fmax(0, fmin(exact / 0.5, 255)) : exact;
+					/* bfloat16: half a unit of its last bit, and the float's own error beside a tie. */
+					double tolerance = l->to_bytes ? 0.5 + 1e-4 : (l->to_bf16 ? 0x1p-8 : 1e-5) * fmax(1, fabs(exact));
 					wrong += !(fabs(got - want) <= tolerance);
 				}
 	if (wrong)
@@ -159,6 +169,19 @@ int main(void)
 			l.to_bytes = variant & 8;
 			check_layer(&l, engine, 1);
 			l.src_zero = 128;
+			check_layer(&l, engine, 1);
+		}
+	/* What precision.c fuses: a GELU into the product; and a result in bfloat16, where the processor has it. */
+	for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+		for (int variant = 1; variant < 4; variant++) {
+			layer l = make_layer(shapes[s][0], shapes[s][1], shapes[s][2], shapes[s][3], shapes[s][4]);
+			l.bits = 7;
+			l.gelu = variant & 1;
+			l.to_bf16 = variant & 2;
+			if (l.to_bf16 && !cpu.avx512_bf16)
+				continue;
+			check_layer(&l, engine, 1);
+			l.to_bytes = !l.to_bf16;
 			check_layer(&l, engine, 1);
 		}
 	dnnl_engine_destroy(engine);
