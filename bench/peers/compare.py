@@ -31,6 +31,8 @@ PEERS = {
     "ONNX Runtime": (("onnxruntime",), ("f32", "int8")),
     "OpenVINO": (("openvino-batch", "openvino-requests"), ("f32", "bf16", "int8")),
 }
+# They compile or convert for longer than a contest takes, and are seldom the fastest.
+SLOW_STARTERS = ["PyTorch eager", "PyTorch compile"]
 OURS, YARDSTICK = "OncoQuant", "OncoQuant f32"
 PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "onnx", "numpy")
 # Of one contestant while it loads, in sizes of the float32 weights; generous, so that nothing swaps.
@@ -155,8 +157,9 @@ def starters(options, packages, folder, threads, batch, precision):
     def own(precision):
         return lambda: Oncoquant(options.oncoquant, packages[precision], folder, threads, batch, precision)
 
+    without = options.without + (SLOW_STARTERS if options.brief and (threads, batch) != (options.threads[0], options.batches[0]) else [])
     found = [(label, way, peer(way)) for label, (ways, precisions) in PEERS.items() for way in ways
-             if precision in precisions and label not in options.without and not (way == "openvino-requests" and batch == 1)]
+             if precision in precisions and label not in without and not (way == "openvino-requests" and batch == 1)]
     batch = 1 if images_per_patch(packages["f32"]) > 1 else batch
     found.append((OURS, f"oncoquant-{precision}", own(precision)))
     return found if precision == "f32" else [*found, (YARDSTICK, "oncoquant-f32", own("f32"))]
@@ -309,6 +312,7 @@ def arguments():
     parser.add_argument("--batches", type=numbers, default=[1, 8], help="comma-separated, at most 8 (1,8)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1, help="of a turn (1)")
+    parser.add_argument("--brief", action="store_true", help="PyTorch only in the first case of threads and batch of each model and precision")
     parser.add_argument("--prepare-only", action="store_true", help="convert and quantise what the contestants need, measure nothing; a later run finds it ready")
     parser.add_argument("--without", action="append", default=[], choices=PEERS, help="leave this peer out")
     return parser.parse_args()
