@@ -195,7 +195,8 @@ static bool fill_pools(const search *s, worker *w, int64_t first, int64_t count)
 	double error = oq_products_error(columns);
 	float tile[OQ_TILE_ROWS * OQ_TILE_COLUMNS];
 	for (int64_t q = 0; q < count; q += OQ_TILE_ROWS)
-		oq_products_pack(s->x, s->queries, first + q, count - q < OQ_TILE_ROWS ? count - q : OQ_TILE_ROWS, OQ_TILE_ROWS, s->norms, w->packed + q / OQ_TILE_ROWS * size);
+		oq_products_pack(s->x, s->queries, first + q, count - q < OQ_TILE_ROWS ? count - q : OQ_TILE_ROWS, OQ_TILE_ROWS, s->norms,
+			w->packed + q / OQ_TILE_ROWS * size);
 	for (int64_t g = 0; g < s->gallery_count; g += OQ_TILE_COLUMNS) {
 		int64_t here = s->gallery_count - g < OQ_TILE_COLUMNS ? s->gallery_count - g : OQ_TILE_COLUMNS;
 		oq_products_pack(s->x, s->gallery, g, here, OQ_TILE_COLUMNS, s->norms, w->panel);
