@@ -391,6 +391,15 @@ static oq_status insert_casts(oq_graph *graph, oq_error *err)
 	return status;
 }
 
+/* A lookup gives another row of its codebook for the smallest difference: before it every rounding that saves no product is one too many. */
+static bool has_lookup(const oq_graph *graph)
+{
+	bool found = false;
+	for (int i = 0; i < graph->node_count; i++)
+		found = found || (!graph->nodes[i].removed && graph->nodes[i].op == &oq_op_vq_lookup);
+	return found;
+}
+
 oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, const oq_nn_quantization *quantization, oq_error *err)
 {
 	if (resolution->used != OQ_PRECISION_INT8 && resolution->used != OQ_PRECISION_BF16)
@@ -401,9 +410,10 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 		choose_bf16(graph, resolution->convolution);
 	fuse_gelu(graph);
 	pass_bytes(graph);
+	bool bf16_values = resolution->bf16 && !has_lookup(graph);
 	for (int v = 0; v < graph->value_count; v++) {
 		graph->values[v].dtype = graph->values[v].scale > 0 ? choose_type(graph, v, OQ_U8) : OQ_F32;
-		if (graph->values[v].dtype == OQ_F32 && resolution->bf16)
+		if (graph->values[v].dtype == OQ_F32 && bf16_values)
 			graph->values[v].dtype = choose_type(graph, v, OQ_BF16);
 	}
 	return insert_casts(graph, err);
