@@ -181,10 +181,10 @@ static double step_bytes(const oq_step *step)
 	return bytes;
 }
 
-/* Of the product, or of what the step writes. */
+/* Of its multiplications (those of attention are float32 whatever it writes), or, where it is about memory, of what it writes. */
 static const char *step_precision(const oq_step *step)
 {
-	oq_dtype type = oq_is_product(step->node) ? step->node->compute : oq_step_output(step)->dtype;
+	oq_dtype type = step->gflop > 0 ? step->node->compute : oq_step_output(step)->dtype;
 	return type == OQ_BF16 ? "bf16" : type == OQ_I8 ? "int8" : type == OQ_U8 ? "u8" : "f32";
 }
 

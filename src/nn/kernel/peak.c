@@ -49,9 +49,9 @@ static loop *loop_of(oq_dtype product, const oq_cpu *cpu)
 	bool wide = cpu->isa == OQ_ISA_AVX512, half = cpu->isa == OQ_ISA_AVX2;
 	if (product == OQ_F32)
 		return wide ? f32_avx512 : half ? f32_avx2 : NULL;
-	if (product == OQ_BF16)
+	if (product == OQ_BF16 && !cpu->amx_bf16) /* no loop for tiles, which oneDNN uses where they are */
 		return wide && cpu->avx512_bf16 ? bf16_avx512 : NULL;
-	if (product == OQ_I8)
+	if (product == OQ_I8 && !cpu->amx_int8)
 		return wide && cpu->avx512_vnni ? i8_avx512 : (wide || half) && !cpu->avx_vnni ? i8_avx2 : NULL;
 	return NULL;
 }

@@ -113,8 +113,8 @@ oq_status oq_nn_session_value(oq_nn_session *session, const char *name, const fl
 typedef struct oq_nn_step_info {
 	const char *name;           /* the value it makes */
 	const char *op;             /* "conv+relu", ... */
-	const char *implementation; /* "winograd F2 avx512", "onednn brgconv:avx512_core", ... */
-	const char *precision;
+	const char *implementation; /* "winograd-f2:avx512", "onednn:brgconv:avx512_core", ... */
+	const char *precision;      /* of its multiplications, or of what it writes when it has none */
 	double gflop;               /* nominal, multiply-add = 2 */
 	double bytes;               /* weights + inputs + outputs touched at least once */
 	double ms;
