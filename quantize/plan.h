@@ -5,6 +5,7 @@
 #include "observe.h"
 #include "ranges.h"
 #include "rounding.h"
+#include "state.h"
 
 typedef struct oq_plan_layer {
 	oq_nn_layer info;
@@ -45,6 +46,7 @@ typedef struct oq_plan {
 	oq_trade trades[OQ_TRADES]; /* each better than all that are faster; least share first */
 	int trade_count;
 	double error, error_fast; /* squared, relative, of the embedding on calibration inputs: the plan's, and with no layer kept */
+	oq_state *search;        /* what the search has measured, or NULL: of no use once the package is written */
 } oq_plan;
 
 /* Lets the channels of a value share its 256 codes more evenly: a layer that makes a value divides its channels by factors, those that read

@@ -232,7 +232,7 @@ bool oq_plan_describe(const oq_plan *plan, oq_json *out)
 	return good && layers;
 }
 
-static void close_plan(oq_plan *plan)
+static void close_plan(oq_plan *plan, bool written)
 {
 	for (int i = 0; plan->layers && i < plan->layer_count; i++) {
 		oq_rounded_free(&plan->layers[i].codes);
@@ -244,6 +244,7 @@ static void close_plan(oq_plan *plan)
 		oq_free(plan->factors[i]);
 	oq_free((void *)plan->factors);
 	oq_free(plan->ranges);
+	oq_state_close(plan->search, written);
 	oq_nn_model_close(plan->model);
 	oq_package_close(plan->package);
 }
@@ -257,10 +258,11 @@ oq_status oq_quantize_package(const oq_quantize_request *request, oq_json **repo
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "%s: expected bf16, f16 or int8 with calibration inputs, 7 or 8 bits, and a share of speed of 0 to 1",
 			request->package);
 	oq_status status = make_plan(&plan, err);
+	bool written = status == OQ_OK;
 	if (status == OQ_OK && report && request->calibration.count) {
 		*report = oq_json_object();
 		status = *report && oq_plan_describe(&plan, *report) ? OQ_OK : oq_fail_memory(err, request->package, 0);
 	}
-	close_plan(&plan);
+	close_plan(&plan, written);
 	return status;
 }

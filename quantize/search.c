@@ -8,7 +8,6 @@
 #include "core/dtype.h"
 #include "core/mem.h"
 #include "core/sha256.h"
-#include "state.h"
 
 #include <math.h>
 #include <omp.h>
@@ -27,7 +26,6 @@ typedef struct search {
 	float *data;      /* [inputs][in] */
 	float *reference; /* [inputs][out]: float embeddings */
 	float *trial;     /* [inputs][out] */
-	oq_state *state;  /* measured before, or NULL */
 	oq_nn_range *ranges;
 	oq_nn_codes *codes;
 	float **owned;    /* weights of float layers in a trial */
@@ -134,13 +132,13 @@ static oq_status try_plan(search *s, int without, oq_error *err)
 static oq_status measure(search *s, const char *name, int without, double *error, oq_error *err)
 {
 	const oq_quantize_request *request = s->plan->request;
-	if (s->state && oq_state_find(s->state, name, error))
+	if (oq_state_find(s->plan->search, name, error))
 		return OQ_OK;
 	if (request->cancel && *request->cancel)
 		return oq_fail(err, OQ_E_RESOURCE, "E_CANCELLED", "%s: the search was interrupted; the same command goes on from here", request->package);
 	OQ_TRY(try_plan(s, without, err));
 	*error = error_of(s);
-	return s->state ? oq_state_add(s->state, name, *error, err) : OQ_OK;
+	return oq_state_add(s->plan->search, name, *error, err);
 }
 
 static oq_status open_search(search *s, oq_error *err)
@@ -295,7 +293,7 @@ static oq_status open_state(search *s, oq_error *err)
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "%s: the path is too long", s->plan->request->output);
 	snprintf(path, sizeof path, "%.*s.state", (int)length, s->plan->request->output);
 	OQ_TRY(name_search(s->plan, key, err));
-	return oq_state_open(path, key, &s->state, err);
+	return oq_state_open(path, key, &s->plan->search, err);
 }
 
 oq_status oq_plan_search(oq_plan *plan, oq_error *err)
@@ -311,7 +309,6 @@ oq_status oq_plan_search(oq_plan *plan, oq_error *err)
 		if (status == OQ_OK)
 			status = keep_layers(&s, err);
 	}
-	oq_state_close(s.state, status == OQ_OK);
 	oq_free_aligned(s.data);
 	oq_free(s.reference);
 	oq_free(s.trial);

@@ -1,0 +1,194 @@
+/* The search of `quantize` beside its state file: what it has measured outlives a package that could not be written, is used by the next
+ * run, which ends with the bytes of an undisturbed one, and goes when the package is there. On a network of four small convolutions. */
+#include "check.h"
+
+#include "core/cpu.h"
+#include "core/file.h"
+#include "core/mem.h"
+#include "core/package.h"
+#include "core/sha256.h"
+#include "quantize/quantize.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHANNELS 16
+#define LAYERS 3   /* that can be quantised: the first convolution is a stem */
+#define VOXELS 512 /* of the input */
+
+static char folder[] = "/tmp/oq_search_XXXXXX";
+static uint64_t state = 1;
+
+static float random_unit(void)
+{
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (float)(state >> 40) * 0x1p-23f - 1.0f;
+}
+
+/* One of four buffers. */
+static const char *in_folder(const char *name)
+{
+	static char paths[4][128];
+	static int next;
+	char *path = paths[next++ % 4];
+	snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+	return path;
+}
+
+/* The convolution "c<i>" and its relu, as JSON, reading `input`. */
+static int print_layer(int i, const char *input, char *text, size_t room)
+{
+	return snprintf(text, room, "{\"op\": \"conv\", \"name\": \"c%d\", \"in\": [\"%s\"], \"weight\": \"w%d\", \"stride\": [1, 1, 1], "
+		"\"pad\": [[1, 1], [1, 1], [1, 1]]}, {\"op\": \"relu\", \"name\": \"r%d\", \"in\": [\"c%d\"]}, ", i, input, i, i, i);
+}
+
+static void write_package(void)
+{
+	static float weights[LAYERS + 1][CHANNELS * CHANNELS * 27];
+	char json[4096], input[16] = "patch", name[16], hex[65];
+	oq_error err = {0};
+	oq_safetensors_writer *writer = NULL;
+	OQ_REQUIRE(mkdir(in_folder("f32.oq"), 0700) == 0);
+	OQ_REQUIRE(oq_safetensors_writer_open(in_folder("f32.oq/weights.safetensors"), &writer, &err) == OQ_OK);
+	int length = snprintf(json, sizeof json, "{\"format\": \"%s\", \"format_version\": %d, \"graph\": {\"inputs\": [{\"name\": \"patch\", "
+		"\"shape\": [1, 8, 8, 8]}], \"outputs\": [\"mean\"], \"nodes\": [", OQ_PACKAGE_FORMAT, OQ_PACKAGE_VERSION);
+	for (int i = 0; i <= LAYERS; i++) {
+		length += print_layer(i, input, json + length, sizeof json - (size_t)length);
+		snprintf(input, sizeof input, "r%d", i);
+	}
+	length += snprintf(json + length, sizeof json - (size_t)length, "{\"op\": \"global_avg_pool\", \"name\": \"mean\", \"in\": [\"%s\"]}]}, "
+		"\"weights\": {\"file\": \"weights.safetensors\", \"sha256\": {", input);
+	for (int i = 0; i <= LAYERS; i++) {
+		const int64_t shape[5] = {CHANNELS, i ? CHANNELS : 1, 3, 3, 3};
+		size_t count = (size_t)(shape[0] * shape[1] * 27);
+		for (size_t k = 0; k < count; k++)
+			weights[i][k] = 0.1f * random_unit();
+		oq_sha256 hash;
+		oq_sha256_init(&hash);
+		oq_sha256_update(&hash, weights[i], count * sizeof(float));
+		oq_sha256_hex(&hash, hex);
+		snprintf(name, sizeof name, "w%d", i);
+		length += snprintf(json + length, sizeof json - (size_t)length, "%s\"%s\": \"%s\"", i ? ", " : "", name, hex);
+		OQ_REQUIRE(oq_safetensors_writer_declare(writer, name, OQ_F32, 5, shape, &err) == OQ_OK);
+	}
+	for (int i = 0; i <= LAYERS; i++)
+		OQ_REQUIRE(oq_safetensors_writer_data(writer, weights[i], (size_t)(CHANNELS * (i ? CHANNELS : 1) * 27) * sizeof(float), &err) == OQ_OK);
+	length += snprintf(json + length, sizeof json - (size_t)length, "}}}");
+	OQ_REQUIRE(oq_safetensors_writer_commit(writer, &err) == OQ_OK);
+	OQ_REQUIRE(oq_file_write_all(in_folder("f32.oq/model.json"), json, (size_t)length, &err) == OQ_OK);
+}
+
+static oq_status read_input(void *context, int64_t index, float *input, oq_error *err)
+{
+	(void)context;
+	(void)err;
+	for (int64_t i = 0; i < VOXELS; i++)
+		input[i] = (float)((i * 37 + index * 101 + i * i % (7 + index)) % 64) / 32.0f - 1.0f;
+	return OQ_OK;
+}
+
+/* Puts a file where the package should go as soon as all layers are measured. */
+static void be_in_the_way(void *context, const char *stage, int64_t done, int64_t total)
+{
+	oq_error err;
+	if (!strcmp(stage, "measuring layers") && done == total)
+		OQ_CHECK(oq_file_write_all(context, "x", 1, &err) == OQ_OK);
+}
+
+static oq_status quantize(const char *output, bool in_the_way, oq_json **report)
+{
+	oq_error err = {0};
+	oq_quantize_request request = {.package = in_folder("f32.oq"), .output = output, .precision = OQ_PRECISION_INT8, .weight_bits = 7,
+		.calibration = {.count = 3, .read = read_input}, .threads = 1, .speed_share = 0.3};
+	if (in_the_way) {
+		request.progress = be_in_the_way;
+		request.progress_context = (void *)(uintptr_t)output;
+	}
+	oq_status status = oq_quantize_package(&request, report, &err);
+	if (status != OQ_OK && !in_the_way)
+		fprintf(stderr, "%s\n", err.message);
+	return status;
+}
+
+static char *read_text(const char *path, size_t *size)
+{
+	char *text = NULL;
+	oq_error err = {0};
+	OQ_REQUIRE(oq_file_read_all(path, 1 << 20, OQ_E_INPUT, &text, size, &err) == OQ_OK);
+	return text;
+}
+
+static void check_same_file(const char *a, const char *b)
+{
+	size_t a_size = 0, b_size = 0;
+	char *x = read_text(in_folder(a), &a_size), *y = read_text(in_folder(b), &b_size);
+	OQ_CHECK(a_size == b_size && !memcmp(x, y, a_size));
+	oq_free(x);
+	oq_free(y);
+}
+
+/* Makes the first number of the file 0: a layer whose error would be taken away altogether. */
+static void forge_state(const char *path)
+{
+	size_t size = 0;
+	oq_error err = {0};
+	char *text = read_text(path, &size), *line = memchr(text, '\n', size);
+	int lines = 0;
+	for (size_t i = 0; i < size; i++)
+		lines += text[i] == '\n';
+	OQ_CHECK(lines > 1 + LAYERS); /* its head, the layers, and plans */
+	OQ_REQUIRE(line && line + 17 < text + size);
+	memset(line + 1, '0', 16);
+	OQ_REQUIRE(oq_file_write_all(path, text, size, &err) == OQ_OK);
+	oq_free(text);
+}
+
+static void remove_all(void)
+{
+	static const char *const names[] = {"f32.oq", "plain.oq", "resumed.oq", "forged.oq"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char path[160];
+		snprintf(path, sizeof path, "%s/%s/model.json", folder, names[i]);
+		unlink(path);
+		snprintf(path, sizeof path, "%s/%s/weights.safetensors", folder, names[i]);
+		unlink(path);
+		rmdir(in_folder(names[i]));
+	}
+	OQ_CHECK(rmdir(folder) == 0); /* nothing else was left behind */
+}
+
+int main(void)
+{
+	oq_cpu cpu;
+	oq_json *report = NULL;
+	oq_cpu_detect(&cpu);
+	if (cpu.isa == OQ_ISA_PLAIN) {
+		printf("SKIPPED: no AVX2\n");
+		return 0;
+	}
+	OQ_REQUIRE(mkdtemp(folder) != NULL);
+	write_package();
+	char plain[128], resumed[128], forged[128];
+	snprintf(plain, sizeof plain, "%s", in_folder("plain.oq"));
+	snprintf(resumed, sizeof resumed, "%s", in_folder("resumed.oq"));
+	snprintf(forged, sizeof forged, "%s", in_folder("forged.oq"));
+	OQ_REQUIRE(quantize(plain, false, NULL) == OQ_OK);
+	OQ_CHECK(access(in_folder("plain.oq.state"), F_OK) != 0);
+
+	OQ_CHECK(quantize(resumed, true, NULL) == OQ_E_RESOURCE);
+	OQ_CHECK(access(in_folder("resumed.oq.state"), F_OK) == 0 && unlink(resumed) == 0);
+	OQ_CHECK(quantize(resumed, false, NULL) == OQ_OK);
+	OQ_CHECK(access(in_folder("resumed.oq.state"), F_OK) != 0);
+	check_same_file("plain.oq/model.json", "resumed.oq/model.json");
+	check_same_file("plain.oq/weights.safetensors", "resumed.oq/weights.safetensors");
+
+	/* What stands in the file is believed, so it was not measured again. */
+	OQ_CHECK(quantize(forged, true, NULL) == OQ_E_RESOURCE && unlink(forged) == 0);
+	forge_state(in_folder("forged.oq.state"));
+	OQ_REQUIRE(quantize(forged, false, &report) == OQ_OK && report);
+	double all = oq_json_number(oq_json_get(report, "rms_error_all_int8"));
+	OQ_CHECK_NEAR(oq_json_number(oq_json_get(oq_json_get(oq_json_get(report, "layers"), "c1"), "gain")), all * all, 1e-12);
+	oq_json_free(report);
+	remove_all();
+	return oq_checks_done();
+}
