@@ -12,6 +12,7 @@
 
 #define MOST_BYTES (16u << 20) /* of a file that is read */
 #define LINE_BYTES 1024
+#define MAGIC "oncoquant quantize state "
 
 typedef struct measured {
 	char *name;
@@ -66,17 +67,19 @@ static oq_status read_lines(oq_state *s, const char *text, size_t size, size_t *
 	return OQ_OK;
 }
 
-/* Of a file by the same key: what it says. Any other is begun anew. */
+/* Of a file by the same key: what it says. Any other of a search is begun anew; somebody's file is refused. */
 static oq_status read_old(oq_state *s, const char *head, size_t *good, oq_error *err)
 {
 	char *text = NULL;
-	size_t size = 0, length = strlen(head);
-	oq_error none = {0};
+	size_t size = 0, length = strlen(head), magic = strlen(MAGIC);
 	*good = 0;
-	if (access(s->path, F_OK) || oq_file_read_all(s->path, MOST_BYTES, OQ_E_INPUT, &text, &size, &none) != OQ_OK)
+	if (access(s->path, F_OK))
 		return OQ_OK;
+	OQ_TRY(oq_file_read_all(s->path, MOST_BYTES, OQ_E_RESOURCE, &text, &size, err));
 	oq_status status = OQ_OK;
-	if (size >= length && !memcmp(text, head, length)) {
+	if (memcmp(text, MAGIC, size < magic ? size : magic)) {
+		status = oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: exists and is not the state of a search; it is left alone", s->path);
+	} else if (size >= length && !memcmp(text, head, length)) {
 		*good = length;
 		status = read_lines(s, text, size, good, err);
 	}
@@ -112,7 +115,7 @@ static oq_status open_file(oq_state *s, const char *head, oq_error *err)
 oq_status oq_state_open(const char *path, const char *key, oq_state **out, oq_error *err)
 {
 	char head[LINE_BYTES];
-	snprintf(head, sizeof head, "oncoquant quantize state 1 %s\n", key);
+	snprintf(head, sizeof head, MAGIC "1 %s\n", key);
 	oq_state *s = oq_calloc(1, sizeof *s);
 	if (!s)
 		return oq_fail_memory(err, path, sizeof *s);

@@ -1,5 +1,6 @@
 /* What a search has measured so far, in a small text file beside the output: a line per number. It outlives an interruption, and the next
- * run with the same package, calibration patches, options, tool and processor goes on from it; any other run starts anew. */
+ * run with the same package, calibration patches, options, tool and processor goes on from it; any other run starts anew. A file of
+ * that name that is no such state is refused. */
 #ifndef OQ_QUANTIZE_STATE_H
 #define OQ_QUANTIZE_STATE_H
 

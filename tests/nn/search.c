@@ -182,6 +182,16 @@ int main(void)
 	check_same_file("plain.oq/model.json", "resumed.oq/model.json");
 	check_same_file("plain.oq/weights.safetensors", "resumed.oq/weights.safetensors");
 
+	/* Somebody's file of that name is not ours to overwrite or remove. */
+	oq_error err = {0};
+	OQ_REQUIRE(oq_file_write_all(in_folder("forged.oq.state"), "notes\n", 6, &err) == OQ_OK);
+	OQ_CHECK(quantize(forged, true, NULL) == OQ_E_RESOURCE && access(forged, F_OK) != 0);
+	size_t size = 0;
+	char *text = read_text(in_folder("forged.oq.state"), &size);
+	OQ_CHECK(size == 6 && !memcmp(text, "notes\n", 6));
+	oq_free(text);
+	OQ_REQUIRE(unlink(in_folder("forged.oq.state")) == 0);
+
 	/* What stands in the file is believed, so it was not measured again. */
 	OQ_CHECK(quantize(forged, true, NULL) == OQ_E_RESOURCE && unlink(forged) == 0);
 	forge_state(in_folder("forged.oq.state"));
