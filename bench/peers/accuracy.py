@@ -139,10 +139,12 @@ def own_run(tool, package, precision, test, threads, seconds):
 def made(tool, package, calibration):
     """Our packages of every kind, from the float32 one. name -> PACKAGE[:PRECISION]"""
     found = {"bf16": f"{package}:bf16", "f16": f"{package}:f16"}
-    kinds = {"int8": [], "int8, 7-bit weights": ["--weight-bits", 7], "int8, 10 % kept": ["--keep-share", 0.1]}
+    kinds = {"int8": [], "int8, 7-bit weights": ["--weight-bits", 7], "mixed, --target speed": ["--precision", "auto", "--target", "speed"],
+             "mixed, --target fidelity": ["--precision", "auto", "--target", "fidelity"]}
     for name, options in kinds.items():
         found[name] = OUT / ("astra-" + "".join(c for c in name if c.isalnum()) + ".oq")
-        run(tool, "quantize", package, "--calibrate-patches", calibration, *options, "-o", found[name], "--quiet")
+        if not found[name].exists():  # an earlier run's; remove the folder after a change
+            run(tool, "quantize", package, "--calibrate-patches", calibration, *options, "-o", found[name], "--quiet")
     return [f"{name}={where}" for name, where in found.items()]
 
 
