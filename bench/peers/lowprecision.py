@@ -16,6 +16,7 @@ import numpy as np
 from accuracy import figures
 from compare import MODELS, ROOT
 
+CALIBRATED = ("int8", "int8, 7-bit weights")
 KINDS = {"bf16": ["--precision", "bf16"], "f16": ["--precision", "f16"], "int8": [], "int8, 7-bit weights": ["--weight-bits", "7"]}
 
 
@@ -52,7 +53,8 @@ def one(options, model):
     reference, rows = embedding(options, package, test, folder / "f32.npy"), []
     for kind, choice in KINDS.items():
         small = folder / "small.oq"
-        run(options.oncoquant, "quantize", package, "--calibrate-patches", calibration, *choice, "-o", small, "--quiet")
+        choice = choice + (["--calibrate-patches", calibration] if kind in CALIBRATED else [])
+        run(options.oncoquant, "quantize", package, *choice, "-o", small, "--quiet")
         row = {"model": model, "kind": kind, "size": weights(small) / weights(package), **figures(reference, embedding(options, small, test, folder / "small.npy"))}
         if model == "ct-clip":
             row["flips"] = run(options.oncoquant.parent / "bench/ops/code_flips", package, small, test).strip()

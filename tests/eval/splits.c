@@ -46,7 +46,7 @@ static void check_draws(void)
 				OQ_REQUIRE(oq_split_reference(class, rows, 2, (uint32_t)number(run, "split_seed"), &split, &err) == OQ_OK);
 				OQ_REQUIRE(oq_few_shot_draw(&split, class, 2, n, (uint32_t)number(run, "np_seed"), picked, &err) == OQ_OK);
 				check_rows("picked", picked, 2 * n, oq_json_get(run, "selected_positions_in_train"));
-				OQ_CHECK(oq_few_shot_draw(&split, class, 2, 400, 0, picked, &err) == OQ_E_INPUT);
+				OQ_CHECK(oq_few_shot_draw(&split, class, 2, 100000, 0, picked, &err) == OQ_E_INPUT);
 				oq_split_free(&split);
 			}
 		oq_free(class);
