@@ -418,10 +418,12 @@ OQ_API oq_status oq_evaluate_survival(const oq_survival_options *options, char *
 /* ---- 9. Report ----------------------------------------------------------------------------------------------------- */
 
 typedef struct oq_report_options {
-	const char *const *inputs; /* JSON files of evaluate, similarity, robustness, compare, certify, bench and saliency; or folders to look for them in */
+	const char *const *inputs; /* JSON files of evaluate, survival, similarity, robustness, compare, certify, bench, saliency; or folders to look for them in */
 	int count;
 	const char *title;         /* NULL: "Imaging networks on this cohort" */
 	const char *output;        /* .html */
+	double gco2_per_kwh;       /* of the electricity, to tell energy as grams of CO2 equivalents; 0: not told */
+	const char *gco2_source;   /* where that figure is from; told beside it. Both or neither */
 } oq_report_options;
 /* One self-contained page. A file that is none of these documents is OQ_E_INPUT (E_FORMAT) when it was named, and counted in the page when it was found
  * in a folder. Pictures of saliency documents are taken from beside them. */

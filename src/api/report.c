@@ -38,10 +38,10 @@ static char *stem_of(collection *c, const char *path)
 	return name;
 }
 
-/* evidence.json and saliency.json are called by their folders. */
+/* Documents whose names are always the same are called by their folders. */
 static char *name_of(collection *c, const char *path)
 {
-	static const char *const plain[] = {"evidence", "saliency", "similarity"};
+	static const char *const plain[] = {"evidence", "saliency", "similarity", "survival"};
 	char *name = stem_of(c, path);
 	const char *slash = strrchr(path, '/');
 	for (size_t i = 0; name && slash && slash > path && i < sizeof plain / sizeof *plain; i++)
@@ -162,7 +162,8 @@ static oq_status add_folder(collection *c, const char *path, int depth)
 static oq_status write_page(collection *c, const oq_report_options *options)
 {
 	char *html = NULL;
-	const oq_report report = {.title = options->title ? options->title : "Imaging networks on this cohort", .sources = c->sources, .count = c->count, .other_files = c->other};
+	const oq_report report = {.title = options->title ? options->title : "Imaging networks on this cohort", .sources = c->sources, .count = c->count, .other_files = c->other,
+		.gco2_per_kwh = options->gco2_per_kwh, .gco2_source = options->gco2_source};
 	if (!c->count)
 		return oq_fail(c->err, OQ_E_INPUT, "E_EMPTY", "%s: holds no result of evaluate, similarity, robustness, compare, certify, bench or saliency", options->inputs[0]);
 	OQ_TRY(oq_report_page(&report, &html, c->err));
@@ -175,6 +176,8 @@ oq_status oq_report_write(const oq_report_options *options, oq_error *err)
 {
 	if (options->count < 1 || !options->inputs || !options->output)
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "report: inputs and an output are needed");
+	if ((options->gco2_per_kwh > 0) != (options->gco2_source && options->gco2_source[0]))
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "report: grams of CO2 per kWh and where they are from go together, one is missing");
 	collection *c = oq_calloc(1, sizeof *c);
 	if (!c)
 		return oq_fail_memory(err, "report", sizeof *c);

@@ -13,6 +13,9 @@ static int run(int argc, char **argv)
 	const oq_option options[] = {
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "FILE.html", .help = "the page to write"},
 		{.name = "--title", .kind = OQ_OPTION_TEXT, .target = &job.title, .value_name = "TEXT", .help = "heading of the page"},
+		{.name = "--gco2-per-kwh", .kind = OQ_OPTION_NUMBER, .target = &job.gco2_per_kwh, .value_name = "G", .low = 0, .high = 10000,
+			.help = "of your electricity: energy also as grams of CO2 equivalents"},
+		{.name = "--gco2-source", .kind = OQ_OPTION_TEXT, .target = &job.gco2_source, .value_name = "TEXT", .help = "where that figure is from, with its year"},
 		OQ_COMMON_OPTIONS(common)};
 	int code = oq_options_parse(&oq_command_report, options, &common, argc, argv, arguments, MOST, &job.count);
 	if (code)
@@ -30,7 +33,7 @@ static int run(int argc, char **argv)
 }
 
 const oq_command oq_command_report = {"report", "DIR_OR_FILES... -o report.html", "one page from all results",
-	"Takes the JSON results of evaluate, similarity, robustness, compare, certify, bench and saliency, by name or from folders, and writes one\n"
-	"HTML page: summary, endpoints with intervals and possible ranks, robustness, similarity, saliency, fidelity, speed and energy, provenance.\n"
+	"Takes the JSON results of evaluate (survival, too), similarity, robustness, compare, certify, bench and saliency, by name or from folders, and writes one\n"
+	"HTML page: summary, endpoints with intervals and possible ranks, survival, robustness, similarity, saliency, fidelity, speed and energy, provenance.\n"
 	"Nothing is loaded from anywhere and no script runs; it prints. docs/report.md tells which file comes from which command.",
 	"  oncoquant report out/ -o report.html\n  oncoquant report knn.json astra-int8.oq/evidence.json bench-int8.json -o report.html --title \"Lung cohort\"\n", run};

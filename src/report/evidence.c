@@ -1,46 +1,31 @@
 #include "report/evidence.h"
 
 #include "evidence_plots.h"
+#include "fields.h"
 #include "text.h"
 
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
-static const oq_json *at(const oq_json *root, const char *group, const char *key)
-{
-	const oq_json *object = oq_json_get(root, group);
-	return object ? oq_json_get(object, key) : NULL;
-}
-
-static double number(const oq_json *root, const char *group, const char *key)
-{
-	const oq_json *value = at(root, group, key);
-	return value ? oq_json_number(value) : NAN;
-}
-
-static const char *string(const oq_json *root, const char *key)
-{
-	const oq_json *value = oq_json_get(root, key);
-	const char *text = value ? oq_json_string(value) : NULL;
-	return text ? text : "";
-}
-
 static void add_head(oq_text *t, const oq_json *e)
 {
 	oq_text_add(t, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Fidelity of ");
-	oq_text_escape(t, string(e, "model"));
+	oq_text_escape(t, oq_field_string(e, "model"));
 	oq_text_add(t, "</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a}"
 		"h1{font-size:1.5em}h2{font-size:1.1em;margin-top:1.6em}table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:left;"
 		"border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}.pass{color:#0a6b2d}.fail{color:#a11}"
 		".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(22em,1fr));gap:1em 1.5em;margin:1em 0}figure{margin:0;break-inside:avoid}"
 		"figcaption{font-weight:600}svg{width:100%%;height:auto}.scroll{overflow-x:auto}td.n,th.n{text-align:right}code{font-size:.9em;overflow-wrap:anywhere}@media print{body{margin:0}}</style></head><body>\n");
-	bool passed = !strncmp(string(e, "verdict"), "PASS", 4);
+	bool passed = !strncmp(oq_field_string(e, "verdict"), "PASS", 4);
 	oq_text_add(t, "<h1>");
-	oq_text_escape(t, string(e, "model"));
-	oq_text_add(t, " in %s: <span class=\"%s\">%s</span></h1>\n<p>%.0f test patches that were not used for calibration. The candidate's embeddings are "
-		"compared with those of the same network in float32. Research use only.</p>\n", string(e, "precision"), passed ? "pass" : "fail", string(e, "verdict"),
-		oq_json_number(oq_json_get(e, "rows")));
+	oq_text_escape(t, oq_field_string(e, "model"));
+	oq_text_add(t, " in ");
+	oq_text_escape(t, oq_field_string(e, "precision"));
+	oq_text_add(t, ": <span class=\"%s\">", passed ? "pass" : "fail");
+	oq_text_escape(t, oq_field_string(e, "verdict"));
+	oq_text_add(t, "</span></h1>\n<p>%.0f test patches that were not used for calibration. The candidate's embeddings are compared with those of the same network in float32. "
+		"Research use only.</p>\n", oq_field_number(e, "rows"));
 }
 
 typedef struct line {
@@ -77,8 +62,11 @@ static void add_findings(oq_text *t, const oq_json *e, const char *key, const ch
 	if (!list || !oq_json_count(list))
 		return;
 	oq_text_add(t, "<p%s>%s:", strcmp(key, "remarks") ? " class=\"fail\"" : "", title);
-	for (const oq_json *f = oq_json_first(list); f; f = oq_json_next(f))
-		oq_text_add(t, " <code>%s</code> %.5g (limit %.5g);", string(f, "code"), oq_json_number(oq_json_get(f, "value")), oq_json_number(oq_json_get(f, "limit")));
+	for (const oq_json *f = oq_json_first(list); f; f = oq_json_next(f)) {
+		oq_text_add(t, " <code>");
+		oq_text_escape(t, oq_field_string(f, "code"));
+		oq_text_add(t, "</code> %.5g (limit %.5g);", oq_field_number(f, "value"), oq_field_number(f, "limit"));
+	}
 	oq_text_add(t, "</p>\n");
 }
 
@@ -86,10 +74,10 @@ static void add_table(oq_text *t, const oq_json *e)
 {
 	oq_text_add(t, "<h2>Figures and limits</h2>\n<table><tr><th>Figure</th><th>Value</th><th>Limit</th></tr>\n");
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-		double value = number(e, lines[i].group, lines[i].key);
+		double value = oq_field_number_in(e, lines[i].group, lines[i].key);
 		if (isnan(value))
 			continue;
-		double limit = lines[i].limit ? number(e, "limits", lines[i].limit + 1) : NAN;
+		double limit = lines[i].limit ? oq_field_number_in(e, "limits", lines[i].limit + 1) : NAN;
 		bool least = lines[i].limit && lines[i].limit[0] == '>', beyond = least ? value < limit : value > limit;
 		oq_text_add(t, "<tr><td>%s</td><td class=\"n%s\">%.5f</td><td class=\"n\">", lines[i].label, beyond ? " fail" : "", value);
 		if (!isnan(limit))
@@ -125,7 +113,7 @@ static void add_worst(oq_text *t, const oq_json *e)
 		oq_text_add(t, "<tr>");
 		for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
 			oq_text_add(t, "<td class=\"n\">");
-			oq_text_add(t, fields[i].format, oq_json_number(oq_json_get(row, fields[i].key)));
+			oq_text_add(t, fields[i].format, oq_field_number(row, fields[i].key));
 			oq_text_add(t, "</td>");
 		}
 		oq_text_add(t, "<td class=\"n\">");
@@ -142,16 +130,16 @@ static void add_search(oq_text *t, const oq_json *e)
 	const oq_json *search = oq_json_get(e, "search"), *maps = oq_json_get(e, "saliency");
 	if (search) {
 		oq_text_add(t, "<h2>Search for the worst</h2>\n<p>%.0f changes of the worst patches (seed moved by up to 5 mm, &plusmn;20 HU, mirrored): relative error %.4f at the "
-			"most (%.4f before), centred cosine there %.4f; row %.0f, moved by", number(e, "search", "evaluations"), number(e, "search", "relative_error"),
-			number(e, "search", "relative_error_before"), number(e, "search", "centred_cosine"), number(e, "search", "row"));
+			"most (%.4f before), centred cosine there %.4f; row %.0f, moved by", oq_field_number_in(e, "search", "evaluations"), oq_field_number_in(e, "search", "relative_error"),
+			oq_field_number_in(e, "search", "relative_error_before"), oq_field_number_in(e, "search", "centred_cosine"), oq_field_number_in(e, "search", "row"));
 		for (const oq_json *v = oq_json_first(oq_json_get(search, "shift_mm")); v; v = oq_json_next(v))
 			oq_text_add(t, " %.1f", oq_json_number(v));
-		oq_text_add(t, " mm, %+.0f HU.</p>\n", number(e, "search", "offset_hu"));
+		oq_text_add(t, " mm, %+.0f HU.</p>\n", oq_field_number_in(e, "search", "offset_hu"));
 	}
 	if (maps)
 		oq_text_add(t, "<h2>Occlusion maps</h2>\n<p>%.0f patches: rank correlation of both networks&rsquo; maps %.3f (median), %.3f (least); their peaks are at most %.1f voxels "
-			"apart.</p>\n", number(e, "saliency", "maps"), number(e, "saliency", "spearman_median"), number(e, "saliency", "spearman_min"),
-			number(e, "saliency", "peak_distance_max_voxels"));
+			"apart.</p>\n", oq_field_number_in(e, "saliency", "maps"), oq_field_number_in(e, "saliency", "spearman_median"), oq_field_number_in(e, "saliency", "spearman_min"),
+			oq_field_number_in(e, "saliency", "peak_distance_max_voxels"));
 }
 
 static void add_phantoms(oq_text *t, const oq_json *e)
@@ -163,8 +151,8 @@ static void add_phantoms(oq_text *t, const oq_json *e)
 	for (const oq_json *p = oq_json_first(phantoms); p; p = oq_json_next(p)) {
 		oq_text_add(t, "<tr><td>");
 		oq_text_escape(t, oq_json_key(p));
-		oq_text_add(t, "</td><td class=\"n\">%.4f</td><td class=\"n\">%.4f</td></tr>\n", oq_json_number(oq_json_get(p, "relative_error")),
-			oq_json_number(oq_json_get(p, "centred_cosine")));
+		oq_text_add(t, "</td><td class=\"n\">%.4f</td><td class=\"n\">%.4f</td></tr>\n", oq_field_number(p, "relative_error"),
+			oq_field_number(p, "centred_cosine"));
 	}
 	oq_text_add(t, "</table>\n");
 }
@@ -175,7 +163,7 @@ static void add_record(oq_text *t, const oq_json *e)
 	oq_text_add(t, "<h2>Record</h2>\n<table>\n");
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		oq_text_add(t, "<tr><td>%s</td><td><code>", keys[i]);
-		oq_text_escape(t, string(e, keys[i]));
+		oq_text_escape(t, oq_field_string(e, keys[i]));
 		oq_text_add(t, "</code></td></tr>\n");
 	}
 	oq_text_add(t, "</table>\n</body></html>\n");

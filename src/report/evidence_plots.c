@@ -1,5 +1,7 @@
 #include "evidence_plots.h"
 
+#include "fields.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -12,18 +14,6 @@
 #define BLUE "#0072b2"
 #define ORANGE "#d55e00"
 #define RED "#a11"
-
-static const oq_json *at(const oq_json *root, const char *group, const char *key)
-{
-	const oq_json *object = oq_json_get(root, group);
-	return object ? oq_json_get(object, key) : NULL;
-}
-
-static double number(const oq_json *root, const char *group, const char *key)
-{
-	const oq_json *value = at(root, group, key);
-	return value ? oq_json_number(value) : NAN;
-}
 
 static void begin(oq_text *t, const char *title, const char *x, const char *y)
 {
@@ -81,7 +71,7 @@ void oq_plot_errors(oq_text *t, const oq_json *e)
 		if (counts[i])
 			oq_text_add(t, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"" BLUE "\"/>\n", LEFT + i * WIDE / BINS + 0.7,
 				TOP + HIGH - counts[i] * 0.96 * HIGH / most, WIDE / BINS - 1.4, counts[i] * 0.96 * HIGH / most);
-	double limit = 1 - number(e, "limits", "centred_cosine_min");
+	double limit = 1 - oq_field_number_in(e, "limits", "centred_cosine_min");
 	if (limit > 1e-7 && limit < 1) {
 		double x = LEFT + (log10(limit) - first) / (last - first) * WIDE;
 		oq_text_add(t, "<path d=\"M%.1f %.1fv%.1f\" stroke=\"" RED "\" stroke-dasharray=\"4 3\"/><text x=\"%.1f\" y=\"%.1f\" fill=\"" RED "\">limit of the worst</text>\n", x, TOP,
@@ -116,7 +106,7 @@ void oq_plot_noise(oq_text *t, const oq_json *e)
 		mark_power(t, mark_y, power, first, last);
 	}
 	/* Two lines of one slope: as large as the yardstick, and the limit (a ratio of squares, the yardstick's halved). */
-	double ratio = number(e, "limits", "noise_ratio"), span = last - first;
+	double ratio = oq_field_number_in(e, "limits", "noise_ratio"), span = last - first;
 	const struct { double lift; const char *colour, *label; } lines[] = {{0, "#999", "as large"}, {ratio > 0 ? 0.5 * log10(ratio / 2) : 0, RED, "limit"}};
 	for (int i = 0; i < 2; i++) {
 		double from = fmax(0, -lines[i].lift / span), to = fmin(1, 1 - lines[i].lift / span);
@@ -137,7 +127,7 @@ void oq_plot_recall(oq_text *t, const oq_json *e)
 {
 	static const char *const keys[2][4] = {{"recall1", "recall5", "recall10", "recall50"}, {"cross_recall1", "cross_recall5", "cross_recall10", "cross_recall50"}};
 	static const char *const places[] = {"1", "5", "10", "50"};
-	if (isnan(number(e, "neighbours", "recall1")))
+	if (isnan(oq_field_number_in(e, "neighbours", "recall1")))
 		return;
 	begin(t, "Nearest neighbours kept", "nearest neighbours", "share");
 	for (int i = 0; i <= 4; i++) {
@@ -148,14 +138,14 @@ void oq_plot_recall(oq_text *t, const oq_json *e)
 	for (int k = 0; k < 4; k++) {
 		mark_x(t, (k + 0.5) / 4, places[k]);
 		for (int which = 0; which < 2; which++) {
-			double value = number(e, "neighbours", keys[which][k]), x = LEFT + (k + 0.5) / 4 * WIDE + (which ? 2 : -32);
+			double value = oq_field_number_in(e, "neighbours", keys[which][k]), x = LEFT + (k + 0.5) / 4 * WIDE + (which ? 2 : -32);
 			if (isnan(value))
 				continue;
 			oq_text_add(t, "<rect x=\"%.1f\" y=\"%.1f\" width=\"30\" height=\"%.1f\" fill=\"%s\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" fill=\"#fff\">%.2f</text>\n", x,
 				TOP + (1 - 0.96 * value) * HIGH, 0.96 * value * HIGH, which ? ORANGE : BLUE, x + 15, TOP + (1 - 0.96 * value) * HIGH + 14, value);
 		}
 	}
-	double limit = number(e, "limits", "recall10");
+	double limit = oq_field_number_in(e, "limits", "recall10");
 	if (!isnan(limit))
 		oq_text_add(t, "<path d=\"M%.1f %.1fh%.1f\" stroke=\"" RED "\" stroke-dasharray=\"4 3\"/>\n", LEFT + 0.5 * WIDE, TOP + (1 - 0.96 * limit) * HIGH, 0.25 * WIDE);
 	oq_text_add(t, "<g><rect x=\"%.1f\" y=\"%.1f\" width=\"9\" height=\"9\" fill=\"" BLUE "\"/><text x=\"%.1f\" y=\"%.1f\">among candidates</text>"
@@ -174,7 +164,7 @@ static void add_line(oq_text *t, const oq_json *list, int count, double low, dou
 
 void oq_plot_ramp(oq_text *t, const oq_json *e)
 {
-	const oq_json *lists[2] = {at(e, "ramp", "reference"), at(e, "ramp", "candidate")};
+	const oq_json *lists[2] = {oq_field(oq_field(e, "ramp"), "reference"), oq_field(oq_field(e, "ramp"), "candidate")};
 	double low = 0, high = 1;
 	int count = lists[0] ? oq_json_count(lists[0]) : 0;
 	if (!lists[0] || !lists[1] || count < 2 || oq_json_count(lists[1]) != count)

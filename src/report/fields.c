@@ -13,6 +13,11 @@ double oq_field_number(const oq_json *root, const char *key)
 	return value ? oq_json_number(value) : (double)NAN;
 }
 
+double oq_field_number_in(const oq_json *root, const char *group, const char *key)
+{
+	return oq_field_number(oq_field(root, group), key);
+}
+
 const char *oq_field_string(const oq_json *root, const char *key)
 {
 	const oq_json *value = oq_field(root, key);

@@ -8,6 +8,8 @@
 const oq_json *oq_field(const oq_json *root, const char *key);
 /* Of root.key; NaN when it is absent or no number. */
 double oq_field_number(const oq_json *root, const char *key);
+/* Of root.group.key; NaN when one of them is absent. */
+double oq_field_number_in(const oq_json *root, const char *group, const char *key);
 /* "" when it is absent or no string. */
 const char *oq_field_string(const oq_json *root, const char *key);
 /* Element `index` of an array of numbers; NaN when there is none. */

@@ -14,6 +14,7 @@ static const struct {
 	const char *key, *value, *title;
 } kinds[OQ_REPORT_KINDS] = {
 	[OQ_REPORT_EVALUATE] = {"schema", "oncoquant-evaluate", "endpoint"},
+	[OQ_REPORT_SURVIVAL] = {"schema", "oncoquant-survival", "survival"},
 	[OQ_REPORT_ROBUSTNESS] = {"format", "oncoquant-robustness", "robustness"},
 	[OQ_REPORT_SIMILARITY] = {"format", "oncoquant-similarity", "similarity"},
 	[OQ_REPORT_SALIENCY] = {"format", "oncoquant-saliency", "saliency"},
@@ -111,7 +112,7 @@ static void add_summary(oq_text *t, const oq_report *report)
 	static const struct {
 		oq_report_kind kind;
 		const char *id, *title;
-	} links[] = {{OQ_REPORT_EVALUATE, "endpoints", "Endpoints"}, {OQ_REPORT_ROBUSTNESS, "robustness", "Robustness"}, {OQ_REPORT_SIMILARITY, "similarity", "Similarity"},
+	} links[] = {{OQ_REPORT_EVALUATE, "endpoints", "Endpoints"}, {OQ_REPORT_SURVIVAL, "survival", "Survival"}, {OQ_REPORT_ROBUSTNESS, "robustness", "Robustness"}, {OQ_REPORT_SIMILARITY, "similarity", "Similarity"},
 		{OQ_REPORT_SALIENCY, "saliency", "Saliency"}, {OQ_REPORT_FIDELITY, "fidelity", "Fidelity"}, {OQ_REPORT_BENCH, "speed", "Speed and energy"}};
 	oq_text_add(t, "<nav>");
 	for (size_t i = 0; i < sizeof links / sizeof *links; i++)
@@ -119,6 +120,7 @@ static void add_summary(oq_text *t, const oq_report *report)
 			oq_text_add(t, "<a href=\"#%s\">%s</a>", links[i].id, links[i].title);
 	oq_text_add(t, "<a href=\"#provenance\">Provenance</a></nav>\n<div class=\"summary\"><h2>Summary</h2>\n<ul>\n");
 	oq_summary_endpoints(t, report);
+	oq_summary_survival(t, report);
 	oq_summary_fidelity(t, report);
 	oq_summary_speed(t, report);
 	oq_summary_measures(t, report);
@@ -182,6 +184,7 @@ oq_status oq_report_page(const oq_report *report, char **html, oq_error *err)
 	add_head(&text, report);
 	add_summary(&text, report);
 	oq_section_endpoints(&text, report);
+	oq_section_survival(&text, report);
 	oq_section_robustness(&text, report);
 	oq_section_similarity(&text, report);
 	oq_section_saliency(&text, report);

@@ -124,6 +124,9 @@ static double float_time(const oq_report *report, const oq_report_source *s)
 	return NAN;
 }
 
+#define JOULES_PER_KWH 3.6e6
+#define SPEED_COLUMNS "Model, precision|#Threads|#Median, ms|#Fastest, ms|#Patches/s|#Times float32|#Weights, MB|#Peak memory, MB|#J per patch|"
+
 static void add_speed_row(oq_text *t, const oq_report *report, const oq_report_source *s)
 {
 	char label[96];
@@ -141,6 +144,8 @@ static void add_speed_row(oq_text *t, const oq_report *report, const oq_report_s
 	oq_cell_number(t, field_of_bench(s, "weight_bytes") / 1e6, 0);
 	oq_cell_number(t, field_of_bench(s, "peak_rss_mb"), 0);
 	oq_cell_number(t, oq_field_number(energy, "joules_per_patch"), 2);
+	if (report->gco2_per_kwh > 0)
+		oq_cell_number(t, oq_field_number(energy, "joules_per_patch") * report->gco2_per_kwh * 1000 / JOULES_PER_KWH, 2);
 	oq_cell_text(t, !how[0] ? "not asked for" : !strcmp(how, "none") ? "n/a: no counters" : how);
 	oq_text_add(t, "</tr>\n");
 }
@@ -155,12 +160,19 @@ void oq_section_speed(oq_text *t, const oq_report *report)
 	oq_text_add(t, ".</p>\n");
 	draw_bars(t, report, false);
 	draw_bars(t, report, true);
-	oq_table_begin(t, "Model, precision|#Threads|#Median, ms|#Fastest, ms|#Patches/s|#Times float32|#Weights, MB|#Peak memory, MB|#J per patch|Energy by");
+	bool carbon = report->gco2_per_kwh > 0;
+	oq_table_begin(t, carbon ? SPEED_COLUMNS "#gCO2e per 1000 patches|Energy by" : SPEED_COLUMNS "Energy by");
 	OQ_EACH_SOURCE(s, report, OQ_REPORT_BENCH)
 		add_speed_row(t, report, s);
 	oq_table_end(t);
 	oq_text_add(t, "<p class=\"note\">Times of the network alone, on made-up patches. measured-rapl: the processor package's own counters, not the wall socket; estimate-tdp: no measurement. "
-		"Other work on the machine slows everything down; compare only what was measured together.</p>\n</section>\n");
+		"Other work on the machine slows everything down; compare only what was measured together.");
+	if (carbon) {
+		oq_text_add(t, " gCO2e: %g g per kWh, after ", report->gco2_per_kwh);
+		oq_text_escape(t, report->gco2_source);
+		oq_text_add(t, ", times that energy: only what the energy column covers.");
+	}
+	oq_text_add(t, "</p>\n</section>\n");
 }
 
 void oq_summary_fidelity(oq_text *t, const oq_report *report)

@@ -14,6 +14,7 @@ const oq_report_source *oq_report_next(const oq_report *report, oq_report_kind k
 	for (const oq_report_source *s = oq_report_next(report, kind, NULL); s; s = oq_report_next(report, kind, s))
 
 void oq_section_endpoints(oq_text *text, const oq_report *report);
+void oq_section_survival(oq_text *text, const oq_report *report);
 void oq_section_robustness(oq_text *text, const oq_report *report);
 void oq_section_similarity(oq_text *text, const oq_report *report);
 void oq_section_saliency(oq_text *text, const oq_report *report);
@@ -21,6 +22,7 @@ void oq_section_fidelity(oq_text *text, const oq_report *report);
 void oq_section_speed(oq_text *text, const oq_report *report);
 /* What the summary says, one list item each. */
 void oq_summary_endpoints(oq_text *text, const oq_report *report);
+void oq_summary_survival(oq_text *text, const oq_report *report);
 void oq_summary_measures(oq_text *text, const oq_report *report);
 void oq_summary_saliency(oq_text *text, const oq_report *report);
 void oq_summary_fidelity(oq_text *text, const oq_report *report);

@@ -49,6 +49,8 @@ expect 0 "" "$oq" similarity "$e/A_m1.npy" "$e/A_m2.npy" "$e/A_m2_int8.npy" -o i
 "$oq" robustness --test "$e/A_m2.npy" --retest "$e/A_m2_int8.npy" --json >in/retest.json
 "$oq" evaluate knn "$e/A_m1.npy" "$e/A_m2.npy" --labels "$e/A_labels.csv" --label y --patient patient --k-max 10 --json >in/knn.json
 "$oq" bench "$data/tools/tiny" --threads 1 --seconds 0 --energy --powercap-root nowhere --json >in/bench.json
+paste -d, "$e/A_labels.csv" "$e/surv_score.csv" | tr -d '\r' >cohort.csv
+"$oq" evaluate survival --labels cohort.csv --score s,age --patient patient --resamples 100 --json >in/survival.json
 cp "$data/ct/aorta_ct.nii.gz" scans/
 expect 0 "" "$oq" saliency "$data/tools/tiny" scans/aorta_ct.nii.gz --seed 16.25,-168.1,661.3 --window 4 --compare "$data/tools/tiny" -o in/saliency
 echo '{"kind": "embeddings"}' >in/sidecar.json
@@ -56,7 +58,7 @@ echo '{"kind": "embeddings"}' >in/sidecar.json
 expect 0 "" "$oq" report in --title 'Lungs & <others>' -o report.html
 well_formed report.html
 self_contained report.html
-for section in endpoints robustness similarity saliency fidelity speed provenance; do says report.html "<section id=\"$section\">"; done
+for section in endpoints survival robustness similarity saliency fidelity speed provenance; do says report.html "<section id=\"$section\">"; done
 says report.html 'Lungs &amp; &lt;others&gt;'
 says report.html 'data:image/png;base64,iVBORw0KGgo'
 says report.html 'Research use only. Not a medical device.'
@@ -64,6 +66,15 @@ says report.html 'PASS (no yardstick)'
 says report.html 'F1_CENTRED_MIN'
 says report.html 'n/a: no counters'
 says report.html '1 more JSON file was found'
+# R's concordances (tests/data/eval/survival.json) and what goes with them.
+says report.html '0.632 (0.5'
+says report.html '0.623 (0.5'
+says report.html 'Hazard ratio per SD'
+says report.html 'log-rank &chi;&sup2; '
+says report.html '420 rows of 226 patients, 289 events'
+says report.html '<td>high risk</td>'
+checks=$((checks + 1))
+grep -q gCO2e report.html && fail "grams of CO2 were told without being asked for"
 says report.html "$(sha256sum in/knn.json | cut -c1-64)"
 # The picture in the page is the file, byte by byte.
 checks=$((checks + 1))
@@ -71,6 +82,15 @@ grep -o 'base64,[^"]*' report.html | head -n 1 | cut -d, -f2 | base64 -d | cmp -
 expect 0 "" "$oq" report in --title 'Lungs & <others>' -o again.html
 checks=$((checks + 1))
 cmp -s report.html again.html || fail "two reports of one folder differ"
+
+# Energy as CO2 needs a figure and its source. 3600 J are 1 Wh: at 500 g per kWh a joule per patch is 0.14 g per 1000 patches.
+sed 's/"label":.*"none"/"label": "estimate-tdp", "joules_per_patch": 7.2/' in/bench.json >carbon.json
+expect 0 "" "$oq" report carbon.json --gco2-per-kwh 500 --gco2-source 'Grid <2023>' -o carbon.html
+well_formed carbon.html
+says carbon.html '<td class="n">7.20</td><td class="n">1.00</td><td>estimate-tdp</td>'
+says carbon.html '500 g per kWh, after Grid &lt;2023&gt;'
+expect 2 "E_ARGUMENT" "$oq" report carbon.json --gco2-per-kwh 500 -o x.html
+expect 2 "E_ARGUMENT" "$oq" report carbon.json --gco2-source x -o x.html
 
 # One document alone is a page, too, and names in documents stay text.
 sed 's/"A_m1"/"<script>alert(1)<\/script>\\" onload=\\"x"/; s/grouped folds/<b>grouped<\/b> folds/' in/knn.json >evil.json

@@ -5,7 +5,8 @@
 #include "core/json.h"
 
 typedef enum oq_report_kind {
-	OQ_REPORT_EVALUATE = 0, OQ_REPORT_ROBUSTNESS, OQ_REPORT_SIMILARITY, OQ_REPORT_SALIENCY, OQ_REPORT_FIDELITY, OQ_REPORT_BENCH, OQ_REPORT_KINDS
+	OQ_REPORT_EVALUATE = 0, OQ_REPORT_SURVIVAL, OQ_REPORT_ROBUSTNESS, OQ_REPORT_SIMILARITY, OQ_REPORT_SALIENCY, OQ_REPORT_FIDELITY, OQ_REPORT_BENCH,
+	OQ_REPORT_KINDS
 } oq_report_kind;
 
 /* By "schema" or "format"; false when it is none of ours. */
@@ -32,6 +33,8 @@ typedef struct oq_report {
 	const oq_report_source *sources;
 	int count;
 	int other_files;            /* documents that were found and are not ours */
+	double gco2_per_kwh;        /* 0: energy is told in joules only */
+	const char *gco2_source;
 } oq_report;
 
 /* Free *html with oq_free. */
