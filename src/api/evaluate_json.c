@@ -1,4 +1,4 @@
-/* The result as a document: schema "oncoquant-evaluate", version 1 (docs/evaluation.md lists its keys). */
+/* The result as a document: schema "oncoquant-evaluate", version 1. */
 #include "evaluate.h"
 
 #include "core/mem.h"

@@ -46,6 +46,9 @@ oq_status oq_gate_patients(const oq_table *table, int column, int64_t **group, o
 		texts[r] = oq_table_cell(table, (int64_t)r, column);
 	if (status == OQ_OK)
 		status = oq_first_same(texts, (int64_t)rows, *group, err);
+	for (size_t r = 0; r < rows && status == OQ_OK; r++)
+		if (!texts[r][0]) /* a row without a patient is one of its own */
+			(*group)[r] = (int64_t)r;
 	oq_free(texts);
 	return status;
 }

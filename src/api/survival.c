@@ -81,8 +81,11 @@ static oq_status number_patients(oq_survival_run *run, oq_error *err)
 		texts[i] = column >= 0 ? oq_table_cell(run->table, run->line[i], column) : "";
 	}
 	oq_status status = column >= 0 ? oq_first_same(texts, run->rows, run->patient, err) : OQ_OK;
-	for (int64_t i = 0; i < run->rows; i++)
+	for (int64_t i = 0; i < run->rows; i++) {
+		if (!texts[i][0]) /* a row without a patient is one of its own */
+			run->patient[i] = i;
 		run->patients += run->patient[i] == i;
+	}
 	oq_free(texts);
 	return status;
 }

@@ -73,8 +73,9 @@ static oq_status choose(probe *p, double *ridge, oq_error *err)
 		OQ_TRY(oq_cox_ridge_fit(&seen, &fit, p->at, err));
 		apply(p->x, p->at, &p->chooser);
 		OQ_TRY(oq_cox_likelihood(&held, p->chooser.risk, &likelihood, err));
-		worse = likelihood > best ? 0 : worse + 1;
-		if (likelihood > best) {
+		bool better = i == 0 || likelihood > best; /* the strongest stands where no ridge gives a likelihood above 0 */
+		worse = better ? 0 : worse + 1;
+		if (better) {
 			best = likelihood;
 			*ridge = ridges[i];
 			memcpy(p->b, p->at, bytes);

@@ -186,8 +186,8 @@ static void finish_pair(oq_auc_pair *out)
 {
 	double variance = out->a.variance + out->b.variance - 2 * out->covariance;
 	out->difference = out->b.auc - out->a.auc;
-	out->se = variance > 0 ? sqrt(variance) : 0;
-	out->z = out->se > 0 ? out->difference / out->se : 0;
+	out->se = isnan(variance) ? NAN : variance > 0 ? sqrt(variance) : 0; /* NaN: all cases of a class are one case, or one patient's */
+	out->z = out->se > 0 ? out->difference / out->se : isnan(out->se) ? NAN : 0;
 	out->p = 2 * oq_normal_cdf(-fabs(out->z));
 }
 

@@ -304,7 +304,7 @@ static oq_status correct(double margin, oq_gate_result *out, oq_error *err)
 		for (int i = 0; i < out->endpoints[e].probe_count; i++) {
 			oq_gate_probe *probe = &out->endpoints[e].probes[i];
 			probe->p = p[count++] = oq_noninferiority(probe->difference, probe->se, INFINITY, margin);
-			out->detectable_margin = fmax(out->detectable_margin, POWER * probe->se);
+			out->detectable_margin = isnan(probe->se) ? INFINITY : fmax(out->detectable_margin, POWER * probe->se); /* not known: nothing could be seen */
 		}
 	OQ_TRY(oq_holm(p, count, adjusted, err));
 	for (int e = 0; e < out->endpoint_count; e++)

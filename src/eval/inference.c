@@ -166,7 +166,7 @@ double oq_noninferiority(double difference, double se, double degrees, double ma
 {
 	if (se > 0)
 		return oq_student_cdf(-(difference + margin) / se, degrees);
-	return difference > -margin ? 0 : 1;
+	return isnan(se) ? NAN : difference > -margin ? 0 : 1;
 }
 
 double oq_equivalence(double difference, double se, double degrees, double margin)

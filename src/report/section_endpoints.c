@@ -209,7 +209,9 @@ void oq_summary_endpoints(oq_text *t, const oq_report *report)
 		oq_text_escape(t, title);
 		oq_text_add(t, ":</b> highest AUC %.3f (", p.entries[best].auc);
 		oq_text_escape(t, p.entries[best].name);
-		oq_text_add(t, "; 95 %% interval %.3f to %.3f)", p.entries[best].low, p.entries[best].high);
+		if (isfinite(p.entries[best].low) && isfinite(p.entries[best].high))
+			oq_text_add(t, "; 95 %% interval %.3f to %.3f", p.entries[best].low, p.entries[best].high);
+		oq_text_add(t, ")");
 		if (p.count > 1)
 			oq_text_add(t, "; %d of the other %d cannot be told from it", rivals, p.count - 1);
 		oq_text_add(t, ".%s</li>\n", oq_json_is_true(oq_field(s->document, "underpowered") ? oq_field(s->document, "underpowered") : s->document)

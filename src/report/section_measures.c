@@ -34,7 +34,10 @@ static void draw_figure(oq_text *t, const oq_report *report, const drawn *d)
 			continue;
 		*r = (oq_chart_row){.value = oq_field_number(figure, d->value), .low = oq_field_number(figure, d->low), .high = oq_field_number(figure, d->high)};
 		snprintf(r->label, sizeof r->label, "%.90s", s->name);
-		snprintf(r->text, sizeof r->text, "%.3f (%.3f to %.3f)", r->value, r->low, r->high);
+		if (isfinite(r->low) && isfinite(r->high))
+			snprintf(r->text, sizeof r->text, "%.3f (%.3f to %.3f)", r->value, r->low, r->high);
+		else
+			snprintf(r->text, sizeof r->text, "%.3f", r->value);
 		if (r->low < chart.from) {
 			chart.from = floor(5 * r->low) / 5;
 			chart.from = chart.from < -1 ? -1 : chart.from;

@@ -48,6 +48,13 @@ same scores.csv again.csv
 expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --protocol paper --patient patient
 says out.txt "share patients"
 expect 4 "E_LEAK" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --splits splits.json --patient patient
+# Nor may a choice be made on a patient who is tested: even patients train, the rows of the others choose and test in turn.
+awk -F, -v OFS=, -v c="$(head -n 1 "$e/A_labels.csv" | tr -d '\r' | tr ',' '\n' | grep -n '^patient$' | cut -d: -f1)" '
+	{ sub(/\r$/, "") }
+	NR == 1 { print $0, "part"; next }
+	{ n = $c; gsub(/[^0-9]/, "", n); print $0, n % 2 ? (NR % 2 ? "val" : "test") : "train" }' "$e/A_labels.csv" >chosen.csv
+expect 4 "E_LEAK" "$oq" evaluate knn "$e/A_m1.npy" --labels chosen.csv --split part --patient patient
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels chosen.csv --split part --patient patient --protocol paper
 # Strict: the same again, another seed is another draw.
 expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --patient patient --json --threads 1
 cp out.txt one.json

@@ -70,6 +70,9 @@ sed '2s/,[^,]*$/,NA/' cohort.csv >missing.csv
 expect 0 "" "$oq" evaluate survival --labels missing.csv --score s --resamples 100
 says out.txt "419 rows"
 says out.txt "left out, without_label: 1 rows"
+awk -F, -v OFS=, -v c="$(head -n 1 cohort.csv | tr ',' '\n' | grep -n '^patient$' | cut -d: -f1)" 'NR > 1 { $c = "" } { print }' cohort.csv >nobody.csv
+expect 0 "" "$oq" evaluate survival --labels nobody.csv --score s --patient patient --resamples 100
+says out.txt "420 patients"
 sed '3s/,1410,/,-1,/' cohort.csv >negative.csv
 expect 4 "expected a number, 0 or more" "$oq" evaluate survival --labels negative.csv --score s
 expect 4 "expected 0 (censored) or 1" "$oq" evaluate survival --labels cohort.csv --score s --event age

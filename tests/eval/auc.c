@@ -95,6 +95,11 @@ static void check_patients(void)
 	check_relative("twice", both.a.variance, once.a.variance);
 	check_relative("twice", both.se, once.se);
 	check_relative("twice", both.difference, once.difference);
+	for (int64_t i = 0; i < rows; i++) /* all positives of one patient: how much they differ is not known, and nothing follows */
+		group[i] = label[i] ? rows : i;
+	OQ_REQUIRE(oq_auc_compare_patients(a, b, label, group, rows, &alone, &err) == OQ_OK);
+	check_relative("one patient", alone.difference, once.difference);
+	OQ_CHECK(isnan(alone.se) && isnan(alone.p) && isnan(oq_auc_noninferiority(&alone, 0.5)) && isnan(oq_auc_equivalence(&alone, 0.5)));
 	oq_free(a);
 	oq_free(b);
 	oq_free(twice);

@@ -55,6 +55,7 @@ static void check_margins(void)
 	OQ_CHECK_NEAR(oq_equivalence(0.01, 0.005, INFINITY, 0.02), oq_equivalence(-0.01, 0.005, INFINITY, 0.02), 0);
 	OQ_CHECK(oq_noninferiority(0.01, 0.005, INFINITY, 0.02) < oq_equivalence(0.01, 0.005, INFINITY, 0.02));
 	OQ_CHECK(oq_equivalence(0.01, 0.005, 5, 0.02) > oq_equivalence(0.01, 0.005, INFINITY, 0.02)); /* few cases know less */
+	OQ_CHECK(isnan(oq_noninferiority(0, NAN, INFINITY, 0.02)) && isnan(oq_equivalence(0, NAN, 5, 0.02))); /* what is not known shows nothing */
 	OQ_CHECK(oq_equivalence(0, 0, INFINITY, 0.02) <= 0 && oq_equivalence(-0.03, 0, INFINITY, 0.02) >= 1 && oq_equivalence(0.03, 0, INFINITY, 0.02) >= 1);
 }
 
