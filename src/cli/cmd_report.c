@@ -33,7 +33,8 @@ static int run(int argc, char **argv)
 }
 
 const oq_command oq_command_report = {"report", "DIR_OR_FILES... -o report.html", "one page from all results",
-	"Takes the JSON results of evaluate (survival, too), similarity, robustness, compare, certify, bench and saliency, by name or from folders, and writes one\n"
-	"HTML page: summary, endpoints with intervals and possible ranks, survival, robustness, similarity, saliency, fidelity, speed and energy, provenance.\n"
-	"Nothing is loaded from anywhere and no script runs; it prints. docs/report.md tells which file comes from which command.",
+	"Takes the JSON results of evaluate (survival, too), similarity, robustness, compare, certify, bench and saliency, by name or from\n"
+	"folders, and writes one HTML page: summary, endpoints with intervals and possible ranks, survival, robustness, similarity, saliency,\n"
+	"fidelity, speed and energy, provenance. Nothing is loaded from anywhere and no script runs; it prints. docs/report.md tells which\n"
+	"file comes from which command.",
 	"  oncoquant report out/ -o report.html\n  oncoquant report knn.json astra-int8.oq/evidence.json bench-int8.json -o report.html --title \"Lung cohort\"\n", run};
