@@ -14,7 +14,7 @@ typedef struct subcommand {
 	int probe;
 } subcommand;
 
-static void print_auc(const cJSON *value)
+static void print_share(const cJSON *value)
 {
 	if (cJSON_IsNumber(value))
 		printf(" %7.4f", value->valuedouble);
@@ -57,9 +57,9 @@ static void print_models(const cJSON *report)
 	cJSON_ArrayForEach(model, cJSON_GetObjectItemCaseSensitive(report, "models")) {
 		const cJSON *auc = cJSON_GetObjectItemCaseSensitive(model, "auc"), *pooled = cJSON_GetObjectItemCaseSensitive(model, "pooled");
 		printf("%-28.28s", oq_cli_text(model, "name"));
-		print_auc(cJSON_GetObjectItemCaseSensitive(auc, "mean"));
+		print_share(cJSON_GetObjectItemCaseSensitive(auc, "mean"));
 		print_pair(auc, "nadeau_bengio95");
-		print_auc(cJSON_GetObjectItemCaseSensitive(paper ? auc : pooled, paper ? "se" : "auc"));
+		print_share(cJSON_GetObjectItemCaseSensitive(paper ? auc : pooled, paper ? "se" : "auc"));
 		print_pair(paper ? auc : pooled, paper ? "reference95" : "delong95");
 		if (!paper)
 			print_pair(pooled, "bootstrap95");
@@ -75,7 +75,11 @@ static void print_comparisons(const cJSON *report)
 	cJSON_ArrayForEach(one, list) {
 		printf("%-25.25s  %-25.25s %+10.4f", oq_cli_text(one, "a"), oq_cli_text(one, "b"), oq_cli_number(one, "difference"));
 		print_pair(one, "delong95");
-		printf(" %8.4f %8.4f\n", oq_cli_number(one, "p"), oq_cli_number(one, "p_holm"));
+		printf(" ");
+		print_share(cJSON_GetObjectItemCaseSensitive(one, "p"));
+		printf(" ");
+		print_share(cJSON_GetObjectItemCaseSensitive(one, "p_holm"));
+		printf("\n");
 	}
 }
 

@@ -65,6 +65,12 @@ expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --patien
 same one.json out.txt
 expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" --labels "$e/A_labels.csv" --patient patient --json --seed 2
 differ one.json out.txt
+# A single positive is tested: how far the AUCs may be from each other is not known, and is not told as certain.
+awk -F, -v OFS=, '{ sub(/\r$/, "") } NR == 1 { print $0, "part"; next }
+	{ p = NR < 200 ? "train" : NR < 300 ? "val" : $3 == 0 || !seen++ ? "test" : ""; print $0, p }' "$e/A_labels.csv" >one.csv
+expect 0 "" "$oq" evaluate knn "$e/A_m1.npy" "$e/A_m2.npy" --labels one.csv --split part --json
+says out.txt '"se":	null'
+says out.txt '"p_holm":	null'
 # Three classes.
 expect 0 "" "$oq" evaluate knn "$e/C.npy" --labels "$e/C_labels.csv" --label y3 --scores three.csv
 says three.csv "split,row,y3,C:0,C:1,C:2"
