@@ -206,14 +206,14 @@ static oq_status judge_phantoms(certification *c)
 		const oq_phantom_result *p = &c->stress.phantoms[i];
 		if (!p->finite)
 			oq_gate_find(&c->result, "F7_FINITE", i, OQ_PHANTOMS);
-		worst = p->relative > worst ? p->relative : worst;
-		least = p->cosine < least ? p->cosine : least;
+		worst = p->relative > worst || isnan(p->relative) ? p->relative : worst;
+		least = p->cosine < least || isnan(p->cosine) ? p->cosine : least;
 	}
-	if (worst > c->phantom_limit)
+	if (!(worst <= c->phantom_limit))
 		oq_gate_find(&c->result, "F7_RELATIVE", worst, c->phantom_limit);
-	if (least < PHANTOM_COSINE)
+	if (!(least >= PHANTOM_COSINE))
 		oq_gate_find(&c->result, "F7_CENTRED", least, PHANTOM_COSINE);
-	if (c->stress.ramp.agreement < RAMP_AGREEMENT)
+	if (!(c->stress.ramp.agreement >= RAMP_AGREEMENT)) /* NaN: the reference itself does not see the contrast, so nothing is shown */
 		oq_gate_find(&c->result, "F7_RAMP", c->stress.ramp.agreement, RAMP_AGREEMENT);
 	if (!c->stress.refuses_nonfinite)
 		oq_gate_find(&c->result, "F7_NONFINITE", 0, 1);
@@ -224,7 +224,7 @@ static oq_status judge_phantoms(certification *c)
 static void judge_maps(certification *c)
 {
 	const oq_map_result *m = &c->stress.maps;
-	if (m->maps && m->spearman_min < MAP_SPEARMAN)
+	if (m->maps && !(m->spearman_min >= MAP_SPEARMAN))
 		oq_gate_find(&c->result, "F8_SPEARMAN", m->spearman_min, MAP_SPEARMAN);
 	if (m->maps && m->peak_max > MAP_PEAK)
 		oq_gate_find(&c->result, "F8_PEAK", m->peak_max, MAP_PEAK);

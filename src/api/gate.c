@@ -94,8 +94,14 @@ oq_status oq_gate_read_limits(const char *path, oq_gate_limits *limits, oq_error
 	oq_json *document = NULL;
 	if (!path)
 		return OQ_OK;
-	OQ_TRY(oq_json_read_file(path, &document, err));
-	oq_status status = oq_json_is_object(document) ? OQ_OK : oq_fail(err, OQ_E_USAGE, "E_FIELD", "%s: expected an object of limits", path);
+	oq_status status = oq_json_read_file(path, &document, err);
+	if (status == OQ_E_MODEL) { /* the reader speaks of models; this is an option's file */
+		status = OQ_E_USAGE;
+		if (err)
+			err->status = status;
+	}
+	if (status == OQ_OK && !oq_json_is_object(document))
+		status = oq_fail(err, OQ_E_USAGE, "E_FIELD", "%s: expected an object of limits", path);
 	for (const oq_json *entry = status == OQ_OK ? oq_json_first(document) : NULL; entry && status == OQ_OK; entry = oq_json_next(entry))
 		status = set_limit(path, entry, limits, err);
 	oq_json_free(document);

@@ -232,7 +232,7 @@ static oq_status map_row(oq_stress *s, const oq_model *model, int64_t row, float
 	if (status == OQ_OK)
 		status = oq_saliency_between(s->reference, s->candidate, patch, &agreement, err);
 	if (status == OQ_OK) {
-		*spearman = agreement.spearman;
+		*spearman = isnan(agreement.spearman) ? 0 : agreement.spearman; /* a map that is the same everywhere agrees with nothing */
 		s->maps.peak_max = fmax(s->maps.peak_max, agreement.peak_distance);
 	}
 	return status;

@@ -60,7 +60,7 @@ void oq_cli_print_gate(const cJSON *report)
 	const cJSON *endpoint;
 	cJSON_ArrayForEach(endpoint, cJSON_GetObjectItemCaseSensitive(report, "endpoints"))
 		print_endpoint(endpoint);
-	if (cJSON_HasObjectItem(report, "detectable_margin"))
+	if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(report, "detectable_margin")))
 		printf("  detectable        a difference of %.4f or more\n", oq_cli_number(report, "detectable_margin"));
 	print_findings(report, "findings", "beyond its limit");
 	print_findings(report, "shortages", "too little known");

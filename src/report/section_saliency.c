@@ -133,7 +133,8 @@ void oq_summary_saliency(oq_text *t, const oq_report *report)
 		for (const oq_json *row = rows ? oq_json_first(rows) : NULL; row; row = oq_json_next(row)) {
 			const oq_json *agreement = oq_field(row, "agreement");
 			count += is_fine(row);
-			least = agreement ? fmin(least, oq_field_number(agreement, "spearman")) : least;
+			double rank = oq_field_number(agreement, "spearman");
+			least = agreement ? fmin(least, isnan(rank) ? 0 : rank) : least; /* a map that is the same everywhere has no ranks, and shows no agreement */
 			farthest = agreement ? fmax(farthest, oq_field_number(agreement, "peak_distance_voxels")) : farthest;
 		}
 		if (!other || !isfinite(least))

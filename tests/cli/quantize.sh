@@ -157,6 +157,8 @@ else
 fi
 echo '{"centred": 1}' >bad_gate.json
 expect 2 "is no limit of the gate" "$oq" compare f32.npy int8.npy --gate bad_gate.json
+printf '{' >broken_gate.json
+expect 2 "broken_gate.json" "$oq" compare f32.npy int8.npy --gate broken_gate.json
 expect 4 "E_SHAPE" "$oq" compare f32.npy test_patches.npy
 
 # Similarity between models of different sizes.
