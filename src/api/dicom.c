@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,12 +69,25 @@ static oq_status spawn(conversion *c, const char *source, int *code)
 	posix_spawn_file_actions_t actions;
 	if (posix_spawn_file_actions_init(&actions))
 		return oq_fail_memory(c->err, c->name, sizeof actions);
+	posix_spawnattr_t attributes;
+	sigset_t held;
+	if (posix_spawnattr_init(&attributes)) {
+		posix_spawn_file_actions_destroy(&actions);
+		return oq_fail_memory(c->err, c->name, sizeof attributes);
+	}
+	/* A signal that stops a run goes to its whole group; rows in work are finished, and a conversion that was cut off would fail them for good. */
+	sigemptyset(&held);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGTERM);
+	posix_spawnattr_setsigmask(&attributes, &held);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	pid_t child;
 	int failure = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	failure = failure ? failure : posix_spawn_file_actions_addopen(&actions, 1, c->words_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	failure = failure ? failure : posix_spawn_file_actions_adddup2(&actions, 1, 2);
-	failure = failure ? failure : posix_spawnp(&child, argv[0], &actions, NULL, argv, environ);
+	failure = failure ? failure : posix_spawnp(&child, argv[0], &actions, &attributes, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
 	if (failure == ENOENT)
 		return oq_fail(c->err, OQ_E_UNSUPPORTED, "E_DICOM", "%s: is a folder of DICOM files, for which the command dcm2niix is needed; it is not installed", c->name);
 	if (failure)

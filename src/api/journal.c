@@ -17,6 +17,7 @@
 struct oq_journal {
 	char *path;
 	int fd;
+	bool made;       /* it was empty, or not there */
 	char *text;      /* of an earlier run, until it has been read */
 	size_t length, first; /* of its text; where its rows begin */
 };
@@ -89,21 +90,22 @@ static oq_status open_file(oq_journal *j, const char *output, oq_error *err)
 	if (fstat(j->fd, &info) || !S_ISREG(info.st_mode) || (uint64_t)info.st_size > MOST)
 		return oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: is no journal", j->path);
 	j->length = (size_t)info.st_size;
+	j->made = j->length == 0;
 	j->text = oq_alloc(j->length + 1);
 	if (!j->text)
 		return oq_fail_memory(err, j->path, j->length);
 	return oq_file_read_at(j->fd, j->path, j->text, j->length, 0, OQ_E_RESOURCE, err);
 }
 
-/* The same document? If not, the first key of `now` that differs. */
-static oq_status same_identity(const oq_journal *j, const oq_json *then, const oq_json *now, oq_error *err)
+/* Says `b` all that `a` says? If not, the first key of `a` that differs is named. Some keys are there only when their option was given: ask both ways. */
+static oq_status has_all(const oq_journal *j, const oq_json *a_says, const oq_json *b_says, oq_error *err)
 {
-	for (const oq_json *entry = oq_json_first(now); entry; entry = oq_json_next(entry)) {
-		const oq_json *old = oq_json_get(then, oq_json_key(entry));
+	for (const oq_json *entry = oq_json_first(a_says); entry; entry = oq_json_next(entry)) {
+		const oq_json *other = oq_json_get(b_says, oq_json_key(entry));
 		char *a = NULL, *b = NULL;
 		oq_status status = oq_json_print(entry, false, &a, err);
-		if (status == OQ_OK && old)
-			status = oq_json_print(old, false, &b, err);
+		if (status == OQ_OK && other)
+			status = oq_json_print(other, false, &b, err);
 		bool same = a && b && !strcmp(a, b);
 		oq_free(a);
 		oq_free(b);
@@ -129,7 +131,9 @@ static oq_status look_back(oq_journal *j, const oq_json *identity, bool resume, 
 		return oq_fail(err, OQ_E_USAGE, "E_JOURNAL", "%s: an unfinished run; --resume continues it, removing the file begins afresh", j->path);
 	oq_json *then = NULL;
 	OQ_TRY(oq_json_parse(json, length, j->path, &then, err));
-	oq_status status = same_identity(j, then, identity, err);
+	oq_status status = has_all(j, identity, then, err);
+	if (status == OQ_OK)
+		status = has_all(j, then, identity, err);
 	oq_json_free(then);
 	*resumed = status == OQ_OK;
 	return status;
@@ -159,7 +163,7 @@ oq_status oq_journal_open(const char *output, const oq_json *identity, bool resu
 	if (status == OQ_OK)
 		*out = j;
 	else
-		oq_journal_close(j, j->fd >= 0 && j->length == 0); /* one that was made just now */
+		oq_journal_close(j, j->made);
 	return status;
 }
 

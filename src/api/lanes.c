@@ -161,7 +161,10 @@ static oq_status settle(oq_cohort *c, int64_t index, int m, oq_status status, fl
 		return status;
 	if (status == OQ_OK)
 		return OQ_OK;
-	OQ_TRY(copy_warnings(c, index, outcome, &own));
+	if (copy_warnings(c, index, outcome, &own) != OQ_OK) {
+		*err = own;
+		return own.status;
+	}
 	outcome->message = oq_strdup(err->message);
 	if (!outcome->message)
 		return oq_fail_memory(err, "row", strlen(err->message));
@@ -223,8 +226,13 @@ static oq_status open_scan(oq_cohort *c, scan_slot *slot, const char *path, oq_e
 	if (!alive)
 		return OQ_OK;
 	oq_status status = oq_scan_open(path, &options, &slot->scan, err);
-	if (status == OQ_OK)
-		return note_warnings(c, slot, err);
+	if (status == OQ_OK) {
+		status = note_warnings(c, slot, err);
+		if (status == OQ_OK)
+			return OQ_OK;
+		oq_scan_close(slot->scan); /* another lane may try again */
+		slot->scan = NULL;
+	}
 	if (is_ours(status, err))
 		return status;
 #pragma omp critical(oq_cohort)

@@ -97,9 +97,10 @@ static oq_status open_shards(merge *m, const char *const *paths)
 	return OQ_OK;
 }
 
-static oq_status same_entry(const merge *m, const shard *s, const oq_json *a, oq_error *err)
+/* Entry `a` of one shard's sidecar against that of the other's. */
+static oq_status same_entry(const merge *m, const shard *s, const oq_json *a, const oq_json *other, oq_error *err)
 {
-	const oq_json *b = oq_json_get(s->sidecar, oq_json_key(a));
+	const oq_json *b = oq_json_get(other, oq_json_key(a));
 	char *x = NULL, *y = NULL;
 	oq_status status = oq_json_print(a, false, &x, err);
 	if (status == OQ_OK && b)
@@ -111,6 +112,19 @@ static oq_status same_entry(const merge *m, const shard *s, const oq_json *a, oq
 	return status;
 }
 
+/* Some keys are there only when their option was given, so each of the two is asked for what the other has. */
+static oq_status same_job(const merge *m, const shard *s)
+{
+	const oq_json *first = m->shards[0].sidecar;
+	for (const oq_json *entry = oq_json_first(first); entry; entry = oq_json_next(entry))
+		if (!is_own(oq_json_key(entry)))
+			OQ_TRY(same_entry(m, s, entry, s->sidecar, m->err));
+	for (const oq_json *entry = oq_json_first(s->sidecar); entry; entry = oq_json_next(entry))
+		if (!is_own(oq_json_key(entry)))
+			OQ_TRY(same_entry(m, s, entry, first, m->err));
+	return OQ_OK;
+}
+
 static oq_status check_same(const merge *m)
 {
 	const shard *first = &m->shards[0];
@@ -119,9 +133,7 @@ static oq_status check_same(const merge *m)
 		return oq_fail(m->err, OQ_E_INPUT, "E_SHARDS", "%s: the shards have %lld rows together, expected %.0f", first->path, (long long)m->rows, oq_json_number(of));
 	for (int i = 1; i < m->count; i++) {
 		const shard *s = &m->shards[i];
-		for (const oq_json *entry = oq_json_first(first->sidecar); entry; entry = oq_json_next(entry))
-			if (!is_own(oq_json_key(entry)))
-				OQ_TRY(same_entry(m, s, entry, m->err));
+		OQ_TRY(same_job(m, s));
 		if (s->array->rank != first->array->rank || memcmp(s->array->shape + 1, first->array->shape + 1, (size_t)(first->array->rank - 1) * sizeof(int64_t)))
 			return oq_fail(m->err, OQ_E_INPUT, "E_SHARDS", "%s: has rows of another shape than %s", s->path, first->path);
 	}
@@ -149,27 +161,31 @@ static oq_status write_array(merge *m, float *room)
 	return oq_outfile_sync(m->array, m->err);
 }
 
-/* A table without its line of headers, which may hold line breaks in quotes. */
-static oq_status append_table(merge *m, const char *path, bool with_header, char *room)
+/* A table of `rows` rows without its line of headers; lines may hold line breaks in quotes. */
+static oq_status append_table(merge *m, const char *path, int64_t rows, bool with_header, char *room)
 {
 	uint64_t size;
 	int fd = oq_file_open(path, OQ_E_INPUT, &size, m->err);
 	if (fd < 0)
 		return OQ_E_INPUT;
-	bool in_header = true, quoted = false;
+	bool quoted = false;
+	int64_t lines = 0;
 	oq_status status = OQ_OK;
 	for (uint64_t at = 0; at < size && status == OQ_OK; at += CHUNK) {
-		size_t some = size - at < CHUNK ? (size_t)(size - at) : CHUNK, from = 0;
+		size_t some = size - at < CHUNK ? (size_t)(size - at) : CHUNK, from = with_header || lines ? 0 : some;
 		status = oq_file_read_at(fd, path, room, some, at, OQ_E_INPUT, m->err);
-		for (; in_header && from < some && status == OQ_OK; from++) {
-			quoted ^= room[from] == '"';
-			in_header = quoted || room[from] != '\n';
+		for (size_t i = 0; i < some && status == OQ_OK; i++) {
+			quoted ^= room[i] == '"';
+			if (room[i] == '\n' && !quoted && lines++ == 0 && !with_header)
+				from = i + 1;
 		}
-		from = with_header ? 0 : from;
 		if (status == OQ_OK)
 			status = oq_outfile_write(m->csv, room + from, some - from, m->err);
 	}
 	close(fd);
+	if (status == OQ_OK && lines != rows + 1)
+		return oq_fail(m->err, OQ_E_INPUT, "E_SHARDS", "%s: has %lld lines, expected a header and %lld rows, as its array has", path, (long long)lines,
+			(long long)rows);
 	return status;
 }
 
@@ -192,7 +208,7 @@ static oq_status write_table(merge *m, char *room)
 	oq_free(path);
 	for (int i = 0; i < m->count && status == OQ_OK; i++) {
 		char *part = oq_companion(m->shards[i].path, ".csv");
-		status = part ? append_table(m, part, i == 0, room) : oq_fail_memory(m->err, m->output, 0);
+		status = part ? append_table(m, part, m->shards[i].rows, i == 0, room) : oq_fail_memory(m->err, m->output, 0);
 		oq_free(part);
 	}
 	return status == OQ_OK ? oq_outfile_sync(m->csv, m->err) : status;

@@ -153,10 +153,11 @@ void oq_progress_close(oq_cohort *c, bool finished)
 {
 	/* Without a journal of this run what lies beside it is another's; without a finished row there is nothing to keep. */
 	bool keep = !finished && (!c->journal || c->done > 0);
+	/* The journal first, while the lock is held: the next run makes one of the same name. */
+	oq_journal_close(c->journal, !keep);
+	c->journal = NULL;
 	for (int m = 0; c->outputs && m < c->job->package_count; m++) {
 		(keep ? oq_outfile_leave : oq_outfile_abort)(c->outputs[m].file);
 		c->outputs[m].file = NULL;
 	}
-	oq_journal_close(c->journal, !keep);
-	c->journal = NULL;
 }

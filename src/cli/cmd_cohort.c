@@ -50,8 +50,11 @@ static bool is_folder(const char *path)
 /* DIR/NAME.npy for each of several packages; NAME is the package's without ".oq". */
 static int make_outputs(const char *const *packages, int count, const char *folder, const char **outputs)
 {
-	if (!is_folder(folder) && mkdir(folder, 0777) && errno != EEXIST)
-		return oq_cli_usage("%s: cannot be created: %s", folder, strerror(errno));
+	if (!is_folder(folder) && mkdir(folder, 0777) && errno != EEXIST) {
+		oq_error err = {.status = OQ_E_RESOURCE, .code = "E_OUTPUT"};
+		snprintf(err.message, sizeof err.message, "%s: cannot be created: %s", folder, strerror(errno));
+		return oq_cli_fail(&err);
+	}
 	for (int i = 0; i < count; i++) {
 		size_t length = strlen(packages[i]);
 		while (length > 1 && packages[i][length - 1] == '/')
@@ -79,7 +82,8 @@ static int parse_shard(const char *text, oq_job *job)
 	int used = 0;
 	if (!text)
 		return 0;
-	if (sscanf(text, "%" SCNd64 "/%" SCNd64 "%n", &job->shard_index, &job->shard_count, &used) != 2 || text[used] || job->shard_count > 1000000)
+	bool read = sscanf(text, "%9" SCNd64 "/%9" SCNd64 "%n", &job->shard_index, &job->shard_count, &used) == 2 && !text[used];
+	if (!read || job->shard_index < 1 || job->shard_index > job->shard_count || job->shard_count > 1000000)
 		return oq_cli_usage("--shard is \"%s\", expected I/N such as 3/8", text);
 	return 0;
 }
@@ -94,7 +98,7 @@ static int report(const oq_job *job, const oq_job_summary *summary, oq_status st
 	else if (written && !common->quiet)
 		for (int i = 0; i < job->package_count; i++)
 			printf("wrote %s: %lld rows, %lld failed, %.2f s\n", job->outputs[i], (long long)summary->rows, (long long)summary->failed, summary->seconds);
-	if (oq_cli_signal && status != OQ_OK) {
+	if (oq_cli_signal && !written) {
 		oq_cli_fail(err);
 		return 128 + oq_cli_signal;
 	}

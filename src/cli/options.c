@@ -76,7 +76,7 @@ static bool parse_size(const char *text, uint64_t *bytes)
 	double scale = 1;
 	for (const char *s = suffixes; suffix && s <= suffix; s++)
 		scale *= 1024;
-	if (end == text || (*end && (!suffix || end[1])) || !(number > 0 && number * scale <= 0x1p60))
+	if (end == text || (*end && (!suffix || end[1])) || !(number * scale >= 1 && number * scale <= 0x1p60))
 		return false;
 	*bytes = (uint64_t)(number * scale);
 	return true;

@@ -1,6 +1,8 @@
 /* Filling errors. Messages come partly from file contents: control characters are replaced so that one error is one line
- * and cannot steer a terminal. */
+ * and cannot steer a terminal, and what is not UTF-8, so that a journal that quotes it can be read. */
 #include "core/error.h"
+
+#include "json_scan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +12,7 @@ static void sanitize(char *text)
 	for (unsigned char *c = (unsigned char *)text; *c; c++)
 		if (*c < 0x20 || *c == 0x7f)
 			*c = '?';
+	oq_utf8_mend(text);
 }
 
 oq_status oq_fail(oq_error *err, oq_status status, const char *code, const char *format, ...)

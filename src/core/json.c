@@ -106,7 +106,12 @@ bool oq_json_add(oq_json *parent, const char *key, oq_json *value)
 
 bool oq_json_add_string(oq_json *parent, const char *key, const char *value)
 {
-	return oq_json_add(parent, key, value ? cJSON_CreateString(value) : cJSON_CreateNull());
+	char *text = value ? oq_strdup(value) : NULL;
+	if (text)
+		oq_utf8_mend(text); /* the name of a file may be in any encoding */
+	oq_json *item = text ? cJSON_CreateString(text) : value ? NULL : cJSON_CreateNull();
+	oq_free(text);
+	return oq_json_add(parent, key, item);
 }
 
 bool oq_json_add_number(oq_json *parent, const char *key, double value)

@@ -37,11 +37,9 @@ static void skip_space(scanner *s)
 		s->at++;
 }
 
-/* Bytes of the UTF-8 sequence at s->at, 0 when it is malformed (overlong, surrogate, beyond U+10FFFF). */
-static size_t utf8_length(const scanner *s)
+/* Bytes of the UTF-8 sequence at `c`, of which `left` bytes are there; 0 when it is malformed (overlong, surrogate, beyond U+10FFFF). */
+static size_t utf8_length(const unsigned char *c, size_t left)
 {
-	const unsigned char *c = s->text + s->at;
-	size_t left = s->length - s->at;
 	if (c[0] < 0x80)
 		return 1;
 	size_t n = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
@@ -53,6 +51,16 @@ static size_t utf8_length(const scanner *s)
 	bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
 	bool outside = (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf4 && c[1] > 0x8f);
 	return overlong || outside ? 0 : n;
+}
+
+void oq_utf8_mend(char *text)
+{
+	for (size_t at = 0, length = strlen(text); at < length;) {
+		size_t n = utf8_length((unsigned char *)text + at, length - at);
+		if (n == 0)
+			text[at] = '?';
+		at += n ? n : 1;
+	}
 }
 
 /* Four hexadecimal digits at s->at, or -1. */
@@ -115,7 +123,7 @@ static oq_status scan_string(scanner *s)
 			OQ_TRY(scan_escape(s));
 			continue;
 		}
-		size_t n = utf8_length(s);
+		size_t n = utf8_length(s->text + s->at, s->length - s->at);
 		if (!n)
 			return refuse(s, "not UTF-8");
 		s->at += n;

@@ -57,7 +57,7 @@ static oq_status look_at_row(search *s, int64_t j, int64_t k, const float *raw)
 	const oq_volume *m = s->mask;
 	for (int64_t i = 0; i < m->dims[0]; i++) {
 		double value = (double)raw[i] * m->slope + m->inter, whole = rint(value);
-		if (!(fabs(value - whole) <= WHOLE_TOLERANCE))
+		if (!(fabs(value - whole) <= WHOLE_TOLERANCE && fabs(whole) < 0x1p53))
 			return oq_fail(s->err, OQ_E_INPUT, "E_MASK_VALUES", "%s: mask holds %g, expected whole numbers", s->name, value);
 		int64_t label = (int64_t)whole;
 		if (!label || (s->named && label != s->label))

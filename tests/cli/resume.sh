@@ -94,6 +94,36 @@ for signal in INT TERM; do
 	rm stopped.*
 done
 
+# An option that was given and no longer is makes another run, and so does one that was not.
+stop_at_20() { # NAME: the run in the background
+	until_rows "$1" 20
+	kill -TERM $running
+	wait $running
+}
+start air --threads 1 --nonfinite air
+stop_at_20 air
+expect 2 "another \"nonfinite\"" "$oq" embed "$tiny" rows.csv -o air.npy --resume
+expect 2 "another \"volume\"" "$oq" embed "$tiny" rows.csv -o air.npy --resume --nonfinite air --volume 1
+
+# A message that quotes what is not UTF-8 is kept as well.
+{
+	head -1 rows.csv
+	printf 'none\344.nii,1,2,3,\n'
+	tail -n +2 rows.csv
+} >latin_rows.csv
+"$oq" embed "$tiny" latin_rows.csv -o latin.npy --log-paths --threads 1 --quiet 2>latin.err &
+running=$!
+stop_at_20 latin
+expect 3 "3 of 405 rows failed" "$oq" embed "$tiny" latin_rows.csv -o latin.npy --log-paths --resume --json
+check grep -q '"resumed": [1-9]' out.txt
+expect 3 "" "$oq" embed "$tiny" latin_rows.csv -o latin_whole.npy --log-paths
+same latin_whole latin
+
+# What has the journal's name and is none stays.
+mkfifo pipe.npy.journal
+expect 7 "is no journal" "$oq" embed "$tiny" rows.csv -o pipe.npy --resume
+check test -p pipe.npy.journal
+
 # A journal of nothing but a header or a torn line is no unfinished run.
 head -c 40 /dev/urandom >torn.npy.journal && touch torn.npy.part
 expect 3 "" "$oq" embed "$tiny" rows.csv -o torn.npy
@@ -140,11 +170,20 @@ expect 4 "is there twice" "$oq" merge x.npy part1.npy part2.npy part3.npy part3.
 expect 4 "is no shard" "$oq" merge x.npy whole.npy
 expect 0 "" "$oq" embed "$tiny" rows.csv -o part2.npy --shard 2/5 --resample exact
 expect 4 "another \"resampling\"" "$oq" merge x.npy part1.npy part2.npy part3.npy part4.npy part5.npy
+expect 0 "" "$oq" embed "$tiny" rows.csv -o part2.npy --shard 2/5 --nonfinite air
+expect 4 "another \"nonfinite\"" "$oq" merge x.npy part1.npy part2.npy part3.npy part4.npy part5.npy
 cp rows.csv taken.csv
 expect 0 "" "$oq" embed "$tiny" rows.csv -o part2.npy --shard 2/5
 expect 2 "is the manifest" "$oq" merge taken.npy part1.npy part2.npy part3.npy part4.npy part5.npy
+cp part3.csv whole3.csv
+for damage in '$d' '2d' 's/^/"/;2q'; do
+	sed "$damage" whole3.csv >part3.csv
+	expect 4 "part3.csv: has " "$oq" merge x.npy part1.npy part2.npy part3.npy part4.npy part5.npy
+done
+head -c -1 whole3.csv >part3.csv
+expect 4 "part3.csv: has " "$oq" merge x.npy part1.npy part2.npy part3.npy part4.npy part5.npy
 gone x.npy x.csv x.json taken.npy
-for shard in 0/2 3/2 1 a/b 1/2x; do expect 2 "" "$oq" embed "$tiny" rows.csv -o x.npy --shard $shard; done
+for shard in 0/2 3/2 3/0 0/0 1 a/b 1/2x; do expect 2 "" "$oq" embed "$tiny" rows.csv -o x.npy --shard $shard; done
 expect 2 "too few" "$oq" embed "$tiny" rows.csv -o x.npy --shard 1/500
 expect 0 "" "$oq" patches "$tiny" rows.csv -o patches.npy --shard 1/2 --quiet
 expect 0 "" "$oq" embed "$tiny" --patches patches.npy -o ready.npy
@@ -195,7 +234,7 @@ check grep -qE '"lanes": [1-7],' out.txt
 same whole limited
 expect 7 "MB are needed, the limit asked for grants 50 MB" "$oq" embed "$tiny" rows.csv -o x.npy --max-memory 50M
 expect 7 "MB are needed" "$oq" embed "$tiny" rows.csv -o x.npy --max-memory 0.11G
-expect 2 "expected a size" "$oq" embed "$tiny" rows.csv -o x.npy --max-memory lots
+for size in lots 0 0.5; do expect 2 "expected a size" "$oq" embed "$tiny" rows.csv -o x.npy --max-memory $size; done
 gone x.npy x.npy.part x.npy.journal
 
 # Two outputs, one of them taken: nothing is left of the other.
@@ -209,6 +248,7 @@ gone pair/tiny.npy.part pair/tiny.npy.journal pair/tiny.npy
 mkdir folder.npy
 expect 7 "is a folder" "$oq" embed "$tiny" rows.csv -o folder.npy
 expect 7 "cannot be created" "$oq" embed "$tiny" rows.csv -o none/x.npy
+expect 7 "cannot be created" "$oq" embed "$tiny" small rows.csv -o none/folder
 ln -s /dev/full link.npy.part
 expect 7 "cannot be created" "$oq" embed "$tiny" rows.csv -o link.npy
 echo "$((checks - failures)) of $checks checks passed"
