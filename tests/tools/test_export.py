@@ -338,6 +338,29 @@ class Refusals(Case):
             with self.subTest(changes), self.assertRaises(Refused):
                 package.read_description(self.description(**changes))
 
+    def test_weights_elsewhere(self):
+        folder = os.path.join(self.folder, "one", "two")
+        os.makedirs(folder)
+        model = model_of([STEM[0]], STEM[1])
+        tensor = model.graph.initializer[0]
+        values = tensor.raw_data
+        for place in (os.path.join(self.folder, "x"), os.path.join(folder, "x")):  # both are there
+            with open(place, "wb") as file:
+                file.write(values)
+        for location in ("../../x", os.path.join(self.folder, "x"), "x"):
+            onnx.external_data_helper.set_external_data(tensor, location)
+            tensor.ClearField("raw_data")
+            path = os.path.join(folder, "case.onnx")
+            with open(path, "wb") as file:
+                file.write(model.SerializeToString())
+            tensor.raw_data = values
+            if location == "x":
+                Source(path)
+            else:
+                with self.subTest(location), self.assertRaises(Refused) as caught:
+                    Source(path)
+                self.assertIn(f"lies in {location}, expected", str(caught.exception))
+
     def test_output_folder(self):
         source = self.source(model_of([STEM[0]], STEM[1]))
         target = os.path.join(self.folder, "case.oq")

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from onnx.external_data_helper import load_external_data_for_model
 
 OPSETS = (9, 28)  # of ai.onnx; the ops of the table mean the same in all of them, attributes that became inputs are read both ways
 
@@ -22,8 +23,12 @@ class Source:
     def __init__(self, path, input_shape=None, output=None):
         self.path, self.file = path, os.path.basename(path)
         try:
-            model = onnx.load(path)
+            model = onnx.load(path, load_external_data=False)
+            check_locations(model, self.file)
+            load_external_data_for_model(model, os.path.dirname(path))
             check(model, path)
+        except Refused:
+            raise
         except Exception as error:  # protobuf, checker and file errors have no common parent
             raise Refused(f"{self.file}: is not a valid ONNX file: {str(error).strip().splitlines()[0]}") from None
         if model.functions:
@@ -103,6 +108,14 @@ def hashes(files):
     if len(files) > 1:
         fields["other_files"] = {os.path.basename(file): file_sha256(file) for file in files[1:]}
     return fields
+
+
+def check_locations(model, file):
+    """Weights in other files lie beside the ONNX file or below it: elsewhere its author would choose what is read of the user's files."""
+    for tensor in (*model.graph.initializer, *(entry.t for node in model.graph.node for entry in node.attribute)):
+        for entry in tensor.external_data:
+            if entry.key == "location" and (os.path.isabs(entry.value) or ".." in entry.value.replace("\\", "/").split("/")):
+                raise Refused(f"{file}: tensor {tensor.name} lies in {entry.value}, expected a file beside {file} or below its folder")
 
 
 def check(model, path):
