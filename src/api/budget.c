@@ -13,14 +13,14 @@
 #define BASE (100 * MEGABYTE)
 /* Of a lane beside what is counted: the block of the scan under a patch in float32 and double, JSON, small things. */
 #define LANE_EXTRA (24 * MEGABYTE)
-/* A scan whose size its own file does not tell (its voxels are in another): 512 x 512 x 600 of 16 bits. */
+/* A scan whose size its own file does not tell (its voxels are in another, or it is a folder of DICOM files): 512 x 512 x 600 of 16 bits. */
 #define SCAN_UNKNOWN ((uint64_t)512 * 512 * 600 * 2)
 #define SCANS_LOOKED_AT 200
 /* What a thread maps beside its work: a stack (8 MB unless told otherwise) and a heap of its own (twice 64 MB while it is being aligned). */
 #define THREAD_MAPS (136 * MEGABYTE)
 
 /* Decoded size of a scan with its file: gzip says it in its last four bytes (modulo 4 GB), others are as large as they are. */
-static uint64_t scan_bytes(const char *path)
+static uint64_t scan_bytes(const char *path, bool folders)
 {
 	unsigned char head[2] = {0}, tail[4] = {0};
 	struct stat info;
@@ -31,7 +31,10 @@ static uint64_t scan_bytes(const char *path)
 	if (fd < 0)
 		return 0;
 	uint64_t bytes = 0;
-	if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0) {
+	bool known = fstat(fd, &info) == 0;
+	if (known && folders && S_ISDIR(info.st_mode))
+		bytes = SCAN_UNKNOWN;
+	if (known && S_ISREG(info.st_mode) && info.st_size > 0) {
 		bytes = (uint64_t)info.st_size;
 		if (info.st_size > 18 && pread(fd, head, 2, 0) == 2 && head[0] == 0x1f && head[1] == 0x8b && pread(fd, tail, 4, info.st_size - 4) == 4)
 			bytes += tail[0] | (uint64_t)tail[1] << 8 | (uint64_t)tail[2] << 16 | (uint64_t)tail[3] << 24;
@@ -41,12 +44,12 @@ static uint64_t scan_bytes(const char *path)
 }
 
 /* The largest of some scans, evenly spread over the manifest: a look at each of a hundred thousand on a network drive would take minutes. */
-static uint64_t largest_scan(const oq_rows *rows)
+static uint64_t largest_scan(const oq_rows *rows, bool folders)
 {
 	uint64_t most = 0;
 	int step = rows->scan_count / SCANS_LOOKED_AT + 1;
 	for (int s = 0; s < rows->scan_count; s += step) {
-		uint64_t bytes = scan_bytes(rows->scans[s]);
+		uint64_t bytes = scan_bytes(rows->scans[s], folders);
 		most = bytes > most ? bytes : most;
 	}
 	return most;
@@ -85,10 +88,11 @@ oq_status oq_budget_packages(const oq_job *job, bool weights, int *threads, oq_e
 	return OQ_OK;
 }
 
-void oq_budget_of(const oq_rows *rows, oq_model *const *models, int count, size_t lane_floats, oq_budget *out)
+void oq_budget_of(const oq_job *job, const oq_rows *rows, oq_model *const *models, size_t lane_floats, oq_budget *out)
 {
-	*out = (oq_budget){.fixed = BASE, .per_lane = LANE_EXTRA + largest_scan(rows) + lane_floats * sizeof(float)};
-	for (int i = 0; i < count; i++)
+	uint64_t scan = largest_scan(rows, job->scan.dicom), mask = job->mask_column ? scan : 0; /* a mask has the scan's grid */
+	*out = (oq_budget){.fixed = BASE, .per_lane = LANE_EXTRA + scan + mask + lane_floats * sizeof(float)};
+	for (int i = 0; i < job->package_count; i++)
 		if (models[i]->nn) {
 			out->fixed += oq_nn_model_weight_bytes(models[i]->nn);
 			out->per_lane += oq_nn_model_session_bytes(models[i]->nn);

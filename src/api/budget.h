@@ -11,7 +11,7 @@ typedef struct oq_budget {
 
 /* Before anything is read: the files of weights, when they are read, must fit. *threads: wanted, then those that the address space has room for. */
 oq_status oq_budget_packages(const oq_job *job, bool weights, int *threads, oq_error *err);
-void oq_budget_of(const oq_rows *rows, oq_model *const *models, int count, size_t lane_floats, oq_budget *out);
+void oq_budget_of(const oq_job *job, const oq_rows *rows, oq_model *const *models, size_t lane_floats, oq_budget *out);
 /* *lanes: wanted, then granted. */
 oq_status oq_budget_lanes(const oq_budget *budget, const oq_job *job, int *lanes, oq_error *err);
 

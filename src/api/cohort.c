@@ -6,6 +6,7 @@
 #include "evidence.h"
 #include "names.h"
 
+#include "core/clock.h"
 #include "core/locale.h"
 #include "core/mem.h"
 
@@ -13,14 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
-
-double oq_cohort_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 bool oq_cohort_cancelled(const oq_cohort *c)
 {
@@ -83,9 +76,7 @@ static oq_status read_rows(oq_cohort *c)
 	if (c->job->manifest) {
 		OQ_TRY(oq_rows_read_job(c->job, &c->rows, c->err));
 	} else {
-		OQ_TRY(oq_npy_open(input, &c->ready, c->err));
-		if (c->ready->rank < 4 || c->ready->rank > 5 || c->ready->shape[0] < 1)
-			return oq_fail(c->err, OQ_E_INPUT, "E_SHAPE", "%s: has %d axes, expected [N,1,D,H,W] or [N,D,H,W]", input, c->ready->rank);
+		OQ_TRY(oq_patches_open(input, &c->ready, c->err));
 		OQ_TRY(oq_rows_plain(c->ready->shape[0], &c->rows, c->err));
 	}
 	OQ_TRY(choose_span(c));
@@ -99,8 +90,7 @@ static oq_status check_ready(const oq_cohort *c, const oq_model *model)
 		return OQ_OK;
 	oq_model_patch_shape(model, shape);
 	const int64_t *have = c->ready->shape + c->ready->rank - 3;
-	bool fits = !memcmp(have, shape + 1, 3 * sizeof *have) && (c->ready->rank == 4 || c->ready->shape[1] == shape[0]);
-	return fits ? OQ_OK : oq_fail(c->err, OQ_E_INPUT, "E_SHAPE", "%s: patches are %lld x %lld x %lld, %s wants %lld x %lld x %lld", c->job->patches,
+	return !memcmp(have, shape + 1, 3 * sizeof *have) ? OQ_OK : oq_fail(c->err, OQ_E_INPUT, "E_SHAPE", "%s: patches are %lld x %lld x %lld, %s wants %lld x %lld x %lld", c->job->patches,
 		(long long)have[0], (long long)have[1], (long long)have[2], oq_package_path(model->package), (long long)shape[1], (long long)shape[2], (long long)shape[3]);
 }
 
@@ -147,7 +137,7 @@ static oq_status open_models(oq_cohort *c)
 static oq_status open_lanes(oq_cohort *c)
 {
 	oq_budget budget;
-	oq_budget_of(&c->rows, c->models, c->job->package_count, oq_lanes_floats(c), &budget);
+	oq_budget_of(c->job, &c->rows, c->models, oq_lanes_floats(c), &budget);
 	OQ_TRY(oq_budget_lanes(&budget, c->job, &c->lane_count, c->err));
 	for (int m = 0; m < c->job->package_count && c->embedding; m++)
 		OQ_TRY(oq_session_open(c->models[m], c->lane_count, &c->sessions[m], c->err));
@@ -273,7 +263,7 @@ static void summarise(const oq_cohort *c, oq_job_summary *summary)
 {
 	const failures f = find_failures(c);
 	*summary = (oq_job_summary){.rows = c->span.end - c->span.first, .failed = f.count, .resumed = c->resumed, .lanes = c->lane_count,
-		.seconds = oq_cohort_seconds() - c->start};
+		.seconds = oq_seconds() - c->start};
 	memcpy(summary->first_failure, f.message, sizeof f.message);
 }
 
@@ -283,7 +273,7 @@ static oq_status run(const oq_job *job, bool embedding, oq_job_summary *summary,
 	oq_error own;
 	oq_locale locale = oq_locale_enter();
 	oq_cpu_detect(&cpu);
-	oq_cohort c = {.job = job, .embedding = embedding, .threads = job->threads > 0 ? job->threads : cpu.processors, .start = oq_cohort_seconds(),
+	oq_cohort c = {.job = job, .embedding = embedding, .threads = job->threads > 0 ? job->threads : cpu.processors, .start = oq_seconds(),
 		.err = err ? err : &own};
 	*c.err = (oq_error){0};
 	oq_status status = run_cohort(&c);

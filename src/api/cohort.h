@@ -35,7 +35,6 @@ typedef struct oq_cohort {
 	oq_error *err;
 } oq_cohort;
 
-double oq_cohort_seconds(void);
 bool oq_cohort_cancelled(const oq_cohort *c);
 static inline oq_outcome *oq_cohort_outcome(const oq_cohort *c, int model, int64_t row)
 {

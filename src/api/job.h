@@ -56,6 +56,8 @@ oq_status oq_warn(char **warnings, const char *code, oq_error *err);
 void oq_seed_to_lps(const oq_scan *scan, oq_coords coords, const double seed[3], double lps[3]);
 /* `count` rows without a manifest, in their own order. */
 oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err);
+/* Ready patches, or masks of the same layout: [N,1,D,H,W] or [N,D,H,W], N at least 1. Closed by the caller, also after a failure. */
+oq_status oq_patches_open(const char *path, oq_npy **out, oq_error *err);
 void oq_rows_free(oq_rows *rows);
 /* -1 when none did; "row 3 (line 5): ..." of it, or "". */
 int64_t oq_rows_first_failed(const oq_rows *rows);

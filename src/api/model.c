@@ -1,18 +1,11 @@
 /* Models and sessions. */
 #include "internal.h"
 
+#include "core/clock.h"
 #include "core/mem.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
-
-static double now_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The graph and the preprocessing must speak of the same patch, the graph and "embedding" of the same vector. */
 static oq_status check_shapes(const oq_model *model, oq_error *err)
@@ -55,12 +48,12 @@ oq_status oq_model_open(const char *package, const oq_model_options *options, oq
 	oq_model *model = oq_calloc(1, sizeof *model);
 	if (!model)
 		return oq_fail_memory(err, package, sizeof *model);
-	double start = now_seconds();
+	double start = oq_seconds();
 	const oq_float_state state = oq_float_enter(); /* folding and packing compute as well */
 	model->threads_per_patch = options && options->threads_per_patch > 1 ? options->threads_per_patch : 1;
 	oq_status status = open_model(model, package, options, err);
 	oq_float_leave(state);
-	model->open_seconds = now_seconds() - start;
+	model->open_seconds = oq_seconds() - start;
 	if (status == OQ_OK)
 		*out = model;
 	else

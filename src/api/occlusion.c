@@ -139,19 +139,12 @@ oq_status oq_occlusion_delete(oq_occlusion *o, const float *patch, const float *
 	return OQ_OK;
 }
 
-static void index_of(const int64_t size[3], int64_t voxel, int64_t index[3])
-{
-	index[0] = voxel / (size[1] * size[2]);
-	index[1] = voxel / size[2] % size[1];
-	index[2] = voxel % size[2];
-}
-
 oq_status oq_saliency_agree(const int64_t size[3], const float *map, const float *other, oq_saliency_agreement *out, oq_error *err)
 {
 	int64_t count = size[0] * size[1] * size[2];
 	double square = 0;
-	index_of(size, oq_saliency_argmax(map, count), out->peak);
-	index_of(size, oq_saliency_argmax(other, count), out->other_peak);
+	oq_voxel_index(size, oq_saliency_argmax(map, count), out->peak);
+	oq_voxel_index(size, oq_saliency_argmax(other, count), out->other_peak);
 	for (int i = 0; i < 3; i++)
 		square += pow((double)(out->peak[i] - out->other_peak[i]), 2);
 	out->peak_distance = sqrt(square);

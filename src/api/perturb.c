@@ -38,11 +38,8 @@ static oq_status check_options(const change *c)
 
 static oq_status open_array(const char *path, oq_npy **out, int64_t size[3], oq_error *err)
 {
-	OQ_TRY(oq_npy_open(path, out, err));
-	const oq_npy *a = *out;
-	if (a->rank < 4 || a->rank > 5 || (a->rank == 5 && a->shape[1] != 1) || a->count == 0)
-		return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %d axes, expected [N,1,D,H,W] or [N,D,H,W]", path, a->rank);
-	memcpy(size, a->shape + a->rank - 3, 3 * sizeof *size);
+	OQ_TRY(oq_patches_open(path, out, err));
+	memcpy(size, (*out)->shape + (*out)->rank - 3, 3 * sizeof *size);
 	return OQ_OK;
 }
 

@@ -3,6 +3,7 @@
  * its files does not matter. */
 #include "cohort.h"
 
+#include "core/clock.h"
 #include "core/mem.h"
 
 #include <math.h>
@@ -116,7 +117,7 @@ oq_status oq_progress_open(oq_cohort *c)
 	if (resumed)
 		OQ_TRY(oq_journal_read(c->journal, take_record, c, c->err));
 	c->done = c->resumed;
-	c->synced = oq_cohort_seconds();
+	c->synced = oq_seconds();
 	list_rows(c);
 	return OQ_OK;
 }
@@ -140,7 +141,7 @@ oq_status oq_progress_row(oq_cohort *c, int64_t row, char (*sums)[17], oq_error 
 	for (int m = 0; m < c->job->package_count; m++)
 		oq_cohort_outcome(c, m, row)->done = true;
 	c->done++;
-	double now = oq_cohort_seconds();
+	double now = oq_seconds();
 	if (now - c->synced < SYNC_SECONDS)
 		return OQ_OK;
 	c->synced = now;

@@ -1,12 +1,12 @@
 /* Manifests: rows, seeds, and which rows share a scan. */
 #include "job.h"
+#include "texts.h"
 
 #include "core/mem.h"
 #include "io/mask.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* What must be there: image_path, and a seed, a box or a mask. */
@@ -95,18 +95,6 @@ char *oq_path_resolve(const char *manifest, const oq_columns *paths, const char 
 	return out;
 }
 
-typedef struct path_row {
-	const char *path;
-	int64_t row;
-} path_row;
-
-static int compare_paths(const void *a, const void *b)
-{
-	const path_row *x = a, *y = b;
-	int by_path = strcmp(x->path, y->path);
-	return by_path ? by_path : (x->row > y->row) - (x->row < y->row);
-}
-
 static oq_status parse_box(oq_row *row, const double numbers[6], const char *where, oq_error *err)
 {
 	for (int i = 0; i < 3; i++) {
@@ -151,21 +139,14 @@ static void parse_row(oq_rows *rows, int64_t index, const source *s)
 static oq_status group_rows(oq_rows *rows, const char *manifest, const oq_columns *paths, int path_column, oq_error *err)
 {
 	size_t count = (size_t)rows->count;
-	path_row *sorted = oq_calloc(count, sizeof *sorted);
-	int64_t *first = oq_calloc(count, sizeof *first);
+	const char **texts = oq_calloc(count, sizeof *texts);
+	int64_t *first = oq_calloc(count, sizeof *first); /* first[row]: the first row that has the same path */
 	rows->scans = oq_calloc(count, sizeof *rows->scans);
-	if (!sorted || !first || !rows->scans) {
-		oq_free(sorted);
-		oq_free(first);
-		return oq_fail_memory(err, manifest, count * sizeof *sorted);
-	}
-	for (int64_t i = 0; i < rows->count; i++)
-		sorted[i] = (path_row){oq_table_cell(rows->table, i, path_column), i};
-	qsort(sorted, count, sizeof *sorted, compare_paths);
-	/* first[row]: the first row that has the same path */
-	for (int64_t i = 0; i < rows->count; i++)
-		first[sorted[i].row] = i && !strcmp(sorted[i].path, sorted[i - 1].path) ? first[sorted[i - 1].row] : sorted[i].row;
-	oq_status status = OQ_OK;
+	oq_status status = texts && first && rows->scans ? OQ_OK : oq_fail_memory(err, manifest, count * sizeof *texts);
+	for (int64_t i = 0; i < rows->count && status == OQ_OK; i++)
+		texts[i] = oq_table_cell(rows->table, i, path_column);
+	if (status == OQ_OK)
+		status = oq_first_same(texts, rows->count, first, err);
 	for (int64_t i = 0; i < rows->count && status == OQ_OK; i++) {
 		if (first[i] == i) {
 			rows->rows[i].scan = rows->scan_count;
@@ -187,7 +168,7 @@ static oq_status group_rows(oq_rows *rows, const char *manifest, const oq_column
 	for (int64_t i = 0; i < rows->count && status == OQ_OK; i++)
 		rows->order[start[rows->rows[i].scan]++] = i;
 	oq_free(start);
-	oq_free(sorted);
+	oq_free((void *)texts);
 	oq_free(first);
 	return status;
 }
@@ -203,6 +184,15 @@ oq_status oq_rows_plain(int64_t count, oq_rows *rows, oq_error *err)
 		rows->rows[i].scan = -1;
 		rows->order[i] = i;
 	}
+	return OQ_OK;
+}
+
+oq_status oq_patches_open(const char *path, oq_npy **out, oq_error *err)
+{
+	OQ_TRY(oq_npy_open(path, out, err));
+	const oq_npy *a = *out;
+	if (a->rank < 4 || a->rank > 5 || (a->rank == 5 && a->shape[1] != 1) || a->count == 0)
+		return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %d axes, expected [N,1,D,H,W] or [N,D,H,W]", path, a->rank);
 	return OQ_OK;
 }
 

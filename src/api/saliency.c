@@ -3,13 +3,13 @@
 
 #include "evidence.h"
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "io/png.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define FIELD 1.5 /* of the picture, times the patch */
 
@@ -17,13 +17,6 @@
 static int world_axis(const oq_patch_spec *spec, int axis)
 {
 	return (int)(strchr("RLAPSI", spec->axes[axis]) - "RLAPSI") / 2;
-}
-
-static double now_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static oq_status check_options(const oq_saliency_study *s)
@@ -36,15 +29,6 @@ static oq_status check_options(const oq_saliency_study *s)
 		return oq_fail(s->err, OQ_E_USAGE, "E_ARGUMENT", "%s: a manifest names its masks in a column mask_path, no other mask was expected", o->mask);
 	if (!(s->box_mm > 0 && s->box_mm <= 1000))
 		return oq_fail(s->err, OQ_E_USAGE, "E_ARGUMENT", "saliency: a box of %g mm, expected more than 0 and at most 1000", s->box_mm);
-	return OQ_OK;
-}
-
-static oq_status open_array(const char *path, oq_npy **out, oq_error *err)
-{
-	OQ_TRY(oq_npy_open(path, out, err));
-	const oq_npy *a = *out;
-	if (a->rank < 4 || a->rank > 5 || (a->rank == 5 && a->shape[1] != 1) || a->count == 0)
-		return oq_fail(err, OQ_E_INPUT, "E_SHAPE", "%s: has %d axes, expected [N,1,D,H,W] or [N,D,H,W]", path, a->rank);
 	return OQ_OK;
 }
 
@@ -71,9 +55,9 @@ static oq_status read_rows(oq_saliency_study *s)
 		return one_row(s);
 	if (o->job.manifest)
 		return oq_rows_read_job(&o->job, &s->rows, s->err);
-	OQ_TRY(open_array(o->job.patches, &s->ready, s->err));
+	OQ_TRY(oq_patches_open(o->job.patches, &s->ready, s->err));
 	if (o->mask)
-		OQ_TRY(open_array(o->mask, &s->ready_masks, s->err));
+		OQ_TRY(oq_patches_open(o->mask, &s->ready_masks, s->err));
 	return oq_rows_plain(s->ready->shape[0], &s->rows, s->err);
 }
 
@@ -176,19 +160,12 @@ static double distance_mm(const oq_patch_spec *spec, const double a[3], const do
 	return largest ? most : sqrt(square);
 }
 
-static void index_of(const int64_t size[3], int64_t voxel, double at[3])
-{
-	at[0] = (double)(voxel / (size[1] * size[2]));
-	at[1] = (double)(voxel / size[2] % size[1]);
-	at[2] = (double)(voxel % size[2]);
-}
-
 static void mark_box(const oq_saliency_study *s, const double seed[3])
 {
 	for (int64_t v = 0; v < s->occlusion->voxels; v++) {
-		double at[3];
-		index_of(s->model->spec.size, v, at);
-		s->inside[v] = distance_mm(&s->model->spec, at, seed, true) <= s->box_mm / 2;
+		int64_t at[3];
+		oq_voxel_index(s->model->spec.size, v, at);
+		s->inside[v] = distance_mm(&s->model->spec, (const double[3]){(double)at[0], (double)at[1], (double)at[2]}, seed, true) <= s->box_mm / 2;
 	}
 }
 
@@ -266,16 +243,16 @@ static oq_status measure_row(oq_saliency_study *s, int64_t row, const double see
 {
 	oq_saliency_row *r = &s->results[row];
 	const oq_saliency_kind kind = s->options->variant == OQ_SALIENCY_VARIANT_REFERENCE ? OQ_SALIENCY_OF_MEAN : OQ_SALIENCY_MEAN_OF;
-	double start = now_seconds(), peak[3];
+	double start = oq_seconds(), peak[3];
 	OQ_TRY(oq_occlusion_map(s->occlusion, s->patch, kind, s->map, err));
-	r->seconds = now_seconds() - start;
+	r->seconds = oq_seconds() - start;
 	r->passes = s->occlusion->passes;
 	r->spared = s->occlusion->spared;
 	oq_saliency_focus_measure(s->map, s->inside, s->occlusion->voxels, &r->focus);
 	int64_t best = oq_saliency_argmax(s->map, s->occlusion->voxels);
-	index_of(s->model->spec.size, best, peak);
+	oq_voxel_index(s->model->spec.size, best, r->peak);
 	for (int i = 0; i < 3; i++)
-		r->peak[i] = (int64_t)peak[i];
+		peak[i] = (double)r->peak[i];
 	r->peak_to_seed_mm = distance_mm(&s->model->spec, peak, seed, false);
 	r->greatest = (double)s->map[best];
 	for (int64_t v = 0; v < s->occlusion->voxels; v++)
@@ -433,12 +410,12 @@ oq_status oq_saliency(const oq_saliency_options *options, char **json, oq_error 
 	oq_cpu_detect(&cpu);
 	oq_saliency_study s = {.options = options, .err = err, .box_mm = options->box_mm != 0 ? options->box_mm : OQ_SALIENCY_BOX_MM,
 		.threads = options->job.threads > 0 ? options->job.threads : cpu.processors};
-	double start = now_seconds();
+	double start = oq_seconds();
 	s.lanes = s.threads;
 	oq_status status = open_study(&s);
 	if (status == OQ_OK)
 		status = run_rows(&s);
-	s.seconds = now_seconds() - start;
+	s.seconds = oq_seconds() - start;
 	if (status == OQ_OK)
 		status = finish_study(&s, json);
 	close_study(&s);

@@ -6,6 +6,14 @@
 
 #include "eval/saliency.h"
 
+/* Of a voxel of a patch [D][H][W], by its number. */
+static inline void oq_voxel_index(const int64_t size[3], int64_t voxel, int64_t index[3])
+{
+	index[0] = voxel / (size[1] * size[2]);
+	index[1] = voxel / size[2] % size[1];
+	index[2] = voxel % size[2];
+}
+
 /* Room for the maps of one session, one patch after the other. */
 typedef struct oq_occlusion {
 	oq_session *session;

@@ -48,6 +48,8 @@ int oq_cli_usage(const char *format, ...);
 extern const char *const oq_cli_precisions[];
 /* Choices of --conv, in the order of oq_convolution. */
 extern const char *const oq_cli_convolutions[];
+/* Seconds since some moment. */
+double oq_cli_seconds(void);
 /* "x,y,z" into three numbers. */
 bool oq_cli_triple(const char *text, double out[3]);
 /* Prints text on stdout; exit code 7 when stdout is full or broken. */

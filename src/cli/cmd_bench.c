@@ -7,13 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static double now_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double peak_rss_mb(void)
 {
 	char line[256];
@@ -70,14 +63,14 @@ static void fill(float *values, size_t count)
 
 static oq_status measure(oq_session *session, const bench *b, const float *patches, float *embeddings, timing *out, oq_error *err)
 {
-	double *times = malloc(MAX_RUNS * sizeof *times), start = now_seconds();
+	double *times = malloc(MAX_RUNS * sizeof *times), start = oq_cli_seconds();
 	oq_status status = times ? oq_session_run(session, patches, b->batch, embeddings, err) : OQ_E_RESOURCE; /* warm-up */
 	*out = (timing){0};
 	oq_session_profile(session, b->profile);
-	while (status == OQ_OK && out->runs < MAX_RUNS && (out->runs < 3 || now_seconds() - start < b->seconds) && !oq_cli_signal) {
-		double before = now_seconds();
+	while (status == OQ_OK && out->runs < MAX_RUNS && (out->runs < 3 || oq_cli_seconds() - start < b->seconds) && !oq_cli_signal) {
+		double before = oq_cli_seconds();
 		status = oq_session_run(session, patches, b->batch, embeddings, err);
-		times[out->runs++] = 1e3 * (now_seconds() - before) / (double)b->batch;
+		times[out->runs++] = 1e3 * (oq_cli_seconds() - before) / (double)b->batch;
 	}
 	if (status == OQ_OK && out->runs) {
 		qsort(times, (size_t)out->runs, sizeof *times, compare_doubles);
@@ -220,7 +213,7 @@ static int print_result(const bench *b, const char *model_text, const char *step
 static oq_status watch(oq_energy *energy, oq_session *session, const bench *b, const float *patches, float *embeddings, double seconds, double *joules,
 	double *took, int64_t *count, oq_error *err)
 {
-	double start = now_seconds(), before;
+	double start = oq_cli_seconds(), before;
 	oq_status status = oq_energy_read(energy, &before, err);
 	while (status == OQ_OK) {
 		if (session)
@@ -230,7 +223,7 @@ static oq_status watch(oq_energy *energy, oq_session *session, const bench *b, c
 		*count += b->batch;
 		if (status == OQ_OK)
 			status = oq_energy_read(energy, joules, err);
-		*took = now_seconds() - start;
+		*took = oq_cli_seconds() - start;
 		if (*took >= seconds || oq_cli_signal)
 			break;
 	}

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MOST 64 /* packages in one run */
@@ -18,19 +17,12 @@ typedef struct progress {
 	bool drawn;
 } progress;
 
-static double now_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void show_progress(void *context, int64_t done, int64_t total)
 {
 	progress *p = context;
 	if (p->taken_over < 0)
 		p->taken_over = done - 1;
-	double now = now_seconds(), each = (now - p->start) / (double)(done - p->taken_over);
+	double now = oq_cli_seconds(), each = (now - p->start) / (double)(done - p->taken_over);
 	if (now - p->last < 0.2 && done < total)
 		return;
 	p->last = now;
@@ -142,7 +134,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 	outputs[0] = output;
 	if (j.job.package_count > 1 && (code = make_outputs(arguments, j.job.package_count, output, outputs)))
 		return code;
-	progress p = {.start = now_seconds(), .taken_over = -1};
+	progress p = {.start = oq_cli_seconds(), .taken_over = -1};
 	j.job.threads = (int)threads;
 	j.job.resampling = (oq_resampling)resampling;
 	j.job.precision = (oq_precision)precision;

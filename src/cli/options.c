@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 const char *const oq_cli_precisions[] = {"package", "f32", "bf16", "f16", "int8", NULL};
 const char *const oq_cli_convolutions[] = {"auto", "direct", "winograd", "winograd4", NULL};
@@ -180,6 +181,13 @@ int oq_options_parse(const oq_command *command, const oq_option *options, oq_com
 		return -1;
 	}
 	return 0;
+}
+
+double oq_cli_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 bool oq_cli_triple(const char *text, double out[3])

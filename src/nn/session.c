@@ -1,12 +1,12 @@
 /* Sessions: memory for one patch at a time and the handles bound to it. Running allocates nothing. */
 #include "model.h"
 
+#include "core/clock.h"
 #include "kernel/peak.h"
 #include "kernel/simple.h"
 #include "onednn.h"
 
 #include <string.h>
-#include <time.h>
 
 struct oq_nn_session {
 	const oq_nn_model *model;
@@ -86,22 +86,15 @@ void oq_nn_session_close(oq_nn_session *session)
 	oq_free(session);
 }
 
-static double now_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static oq_status run_steps(oq_nn_session *session, oq_error *err)
 {
 	const oq_nn_model *model = session->model;
-	double before = session->profiling ? now_seconds() : 0;
+	double before = session->profiling ? oq_seconds() : 0;
 	for (int i = 0; i < model->step_count; i++) {
 		session->run.private_state = session->private_states[i];
 		OQ_TRY(model->steps[i].op->run(&model->steps[i], &session->run, err));
 		if (session->profiling) {
-			double after = now_seconds();
+			double after = oq_seconds();
 			session->seconds[i] += after - before;
 			before = after;
 		}

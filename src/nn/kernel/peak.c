@@ -1,6 +1,6 @@
 #include "kernel/peak.h"
 
-#include <time.h>
+#include "core/clock.h"
 
 #define CHAINS 12  /* enough for two units of latency 5 */
 #define STEPS 4000 /* per call */
@@ -64,13 +64,6 @@ static loop *loop_of(oq_dtype product, const oq_cpu *cpu)
 }
 #endif
 
-static double now_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double oq_peak_gflops(oq_dtype product, const oq_cpu *cpu)
 {
 	loop *run = loop_of(product, cpu);
@@ -78,10 +71,10 @@ double oq_peak_gflops(oq_dtype product, const oq_cpu *cpu)
 	for (int r = 0; run && r < RUNS; r++) {
 		volatile float zero = 0;
 		float sink = 0;
-		double operations = 0, before = now_seconds();
+		double operations = 0, before = oq_seconds();
 		for (int c = 0; c < CALLS; c++)
 			operations += run(zero, &sink);
-		double rate = 1e-9 * operations / (now_seconds() - before);
+		double rate = 1e-9 * operations / (oq_seconds() - before);
 		best = rate > best && sink >= 0 ? rate : best;
 	}
 	return best;
