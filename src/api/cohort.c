@@ -13,7 +13,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 bool oq_cohort_cancelled(const oq_cohort *c)
 {
@@ -25,16 +24,13 @@ static oq_status check_output(const oq_job *job, const char *output, oq_error *e
 {
 	static const char *const suffixes[] = {".csv", ".json"};
 	const char *input = job->manifest ? job->manifest : job->patches;
-	struct stat a, b;
-	if (stat(input, &a))
-		return OQ_OK; /* said where it is read */
-	if (stat(output, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+	if (oq_file_same(input, output))
 		return oq_fail(err, OQ_E_USAGE, "E_OUTPUT", "%s: is the input as well as the output", output);
 	for (int i = 0; i < 2; i++) {
 		char *path = oq_companion(output, suffixes[i]);
 		if (!path)
 			return oq_fail_memory(err, output, strlen(output));
-		bool same = stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+		bool same = oq_file_same(input, path);
 		oq_free(path);
 		if (same)
 			return oq_fail(err, OQ_E_USAGE, "E_OUTPUT", "%s: would be overwritten by the companion of %s", input, output);

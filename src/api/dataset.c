@@ -275,7 +275,7 @@ static oq_status report(const dataset *d, char **json)
 static oq_status build(dataset *d, char **json)
 {
 	for (int t = 0; t < d->options->table_count; t++)
-		if (!strcmp(d->options->tables[t], d->options->output))
+		if (oq_file_same(d->options->tables[t], d->options->output))
 			return oq_fail(d->err, OQ_E_USAGE, "E_OUTPUT", "%s: is the input as well as the output", d->options->output);
 	OQ_TRY(oq_json_read_file(d->options->recipe, &d->recipe, d->err));
 	OQ_TRY(read_tables(d));

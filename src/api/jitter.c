@@ -63,7 +63,7 @@ static oq_status check(jitter *j)
 		return oq_fail(j->err, OQ_E_USAGE, "E_ARGUMENT", "jitter: %g mm, expected more than 0, at most %g", o->radius_mm, MAX_MM);
 	if (o->draws < 1 || o->draws > MAX_DRAWS)
 		return oq_fail(j->err, OQ_E_USAGE, "E_ARGUMENT", "jitter: %d draws, expected 1 to %d", o->draws, MAX_DRAWS);
-	if (!strcmp(o->manifest, o->output))
+	if (oq_file_same(o->manifest, o->output))
 		return oq_fail(j->err, OQ_E_USAGE, "E_OUTPUT", "%s: is the input as well as the output", o->output);
 	OQ_TRY(oq_rows_read(o->manifest, NULL, &j->rows, j->err));
 	for (int64_t r = 0; r < j->rows.count; r++)

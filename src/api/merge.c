@@ -79,13 +79,15 @@ static void close_shard(shard *s)
 static oq_status open_shards(merge *m, const char *const *paths)
 {
 	for (int i = 0; i < m->count; i++) {
+		if (oq_file_same(paths[i], m->output))
+			return oq_fail(m->err, OQ_E_USAGE, "E_OUTPUT", "%s: is a shard as well as the output", m->output);
 		shard one = {0};
 		int64_t count = 0;
 		oq_status status = open_shard(paths[i], &one, &count, m->err);
 		if (status == OQ_OK && count != m->count)
 			status = oq_fail(m->err, OQ_E_INPUT, "E_SHARDS", "%s: is part %lld of %lld, %d parts were given", paths[i], (long long)one.index, (long long)count, m->count);
 		else if (status == OQ_OK && (one.index < 1 || one.index > m->count || m->shards[one.index - 1].path))
-			status = oq_fail(m->err, OQ_E_INPUT, "E_SHARDS", "%s: part %lld is there twice", paths[i], (long long)one.index);
+			status = oq_fail(m->err, OQ_E_INPUT, "E_SHARDS", "%s: part %lld is there twice, or is none of %d", paths[i], (long long)one.index, m->count);
 		if (status != OQ_OK) {
 			close_shard(&one);
 			return status;

@@ -31,7 +31,7 @@ static oq_status check_options(const change *c)
 		return oq_fail(c->err, OQ_E_USAGE, "E_ARGUMENT", "perturb: a negative control needs either a mask or a radius, and nothing else does");
 	if (!(o->noise_sd >= 0 && o->noise_sd <= 1e4) || !(fabs(o->offset) <= 1e4))
 		return oq_fail(c->err, OQ_E_USAGE, "E_ARGUMENT", "perturb: noise %g, offset %g, expected at most 10000", o->noise_sd, o->offset);
-	if (!strcmp(o->patches, o->output) || (o->mask && !strcmp(o->mask, o->output)))
+	if (oq_file_same(o->patches, o->output) || (o->mask && oq_file_same(o->mask, o->output)))
 		return oq_fail(c->err, OQ_E_USAGE, "E_OUTPUT", "%s: is an input as well as the output", o->output);
 	return OQ_OK;
 }

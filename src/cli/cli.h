@@ -38,7 +38,7 @@ typedef struct oq_common {
 int oq_options_parse(const oq_command *command, const oq_option *options, oq_common *common, int argc, char **argv, const char **arguments, int most,
 	int *count);
 
-/* "oncoquant: error: ..." on stderr; returns the exit code. */
+/* "oncoquant: error: ..." on stderr; returns the exit code: that of the status, or of the signal that stopped the work. */
 int oq_cli_fail(const oq_error *err);
 #if defined(__GNUC__)
 __attribute__((format(printf, 1, 2)))
@@ -52,6 +52,10 @@ extern const char *const oq_cli_convolutions[];
 double oq_cli_seconds(void);
 /* "x,y,z" into three numbers. */
 bool oq_cli_triple(const char *text, double out[3]);
+/* 0 when the folder is there now, else an exit code after a message. */
+int oq_cli_make_folder(const char *path);
+/* A text as JSON has it, in quotes. */
+void oq_cli_put_quoted(const char *text);
 /* Prints text on stdout; exit code 7 when stdout is full or broken. */
 int oq_cli_print(const char *text);
 /* Flushes stdout; 0, or 7 when something could not be written. */

@@ -1,12 +1,10 @@
 /* oncoquant embed and oncoquant patches: cohorts. */
 #include "job_options.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MOST 64 /* packages in one run */
@@ -33,20 +31,12 @@ static void show_progress(void *context, int64_t done, int64_t total)
 	fflush(stderr);
 }
 
-static bool is_folder(const char *path)
-{
-	struct stat info;
-	return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 /* DIR/NAME.npy for each of several packages; NAME is the package's without ".oq". */
 static int make_outputs(const char *const *packages, int count, const char *folder, const char **outputs)
 {
-	if (!is_folder(folder) && mkdir(folder, 0777) && errno != EEXIST) {
-		oq_error err = {.status = OQ_E_RESOURCE, .code = "E_OUTPUT"};
-		snprintf(err.message, sizeof err.message, "%s: cannot be created: %s", folder, strerror(errno));
-		return oq_cli_fail(&err);
-	}
+	int code = oq_cli_make_folder(folder);
+	if (code)
+		return code;
 	for (int i = 0; i < count; i++) {
 		size_t length = strlen(packages[i]);
 		while (length > 1 && packages[i][length - 1] == '/')
@@ -84,16 +74,15 @@ static int report(const oq_job *job, const oq_job_summary *summary, oq_status st
 {
 	bool written = status == OQ_OK || status == OQ_E_SOME_ROWS;
 	if (written && common->json)
-		for (int i = 0; i < job->package_count; i++)
-			printf("{\"output\": \"%s\", \"rows\": %lld, \"failed\": %lld, \"resumed\": %lld, \"lanes\": %d, \"seconds\": %.3f}\n", job->outputs[i],
-				(long long)summary->rows, (long long)summary->failed, (long long)summary->resumed, summary->lanes, summary->seconds);
+		for (int i = 0; i < job->package_count; i++) {
+			printf("{\"output\": ");
+			oq_cli_put_quoted(job->outputs[i]);
+			printf(", \"rows\": %lld, \"failed\": %lld, \"resumed\": %lld, \"lanes\": %d, \"seconds\": %.3f}\n", (long long)summary->rows,
+				(long long)summary->failed, (long long)summary->resumed, summary->lanes, summary->seconds);
+		}
 	else if (written && !common->quiet)
 		for (int i = 0; i < job->package_count; i++)
 			printf("wrote %s: %lld rows, %lld failed, %.2f s\n", job->outputs[i], (long long)summary->rows, (long long)summary->failed, summary->seconds);
-	if (oq_cli_signal && !written) {
-		oq_cli_fail(err);
-		return 128 + oq_cli_signal;
-	}
 	return status == OQ_OK ? oq_cli_flush() : oq_cli_fail(err);
 }
 

@@ -20,9 +20,11 @@ static int run_merge(int argc, char **argv)
 	oq_status status = oq_merge(arguments[0], arguments + 1, count - 1, &summary, &err);
 	if (status != OQ_OK && status != OQ_E_SOME_ROWS)
 		return oq_cli_fail(&err);
-	if (common.json)
-		printf("{\"output\": \"%s\", \"rows\": %lld, \"failed\": %lld}\n", arguments[0], (long long)summary.rows, (long long)summary.failed);
-	else if (!common.quiet)
+	if (common.json) {
+		printf("{\"output\": ");
+		oq_cli_put_quoted(arguments[0]);
+		printf(", \"rows\": %lld, \"failed\": %lld}\n", (long long)summary.rows, (long long)summary.failed);
+	} else if (!common.quiet)
 		printf("wrote %s: %lld rows, %lld failed\n", arguments[0], (long long)summary.rows, (long long)summary.failed);
 	return status == OQ_OK ? oq_cli_flush() : oq_cli_fail(&err);
 }

@@ -105,10 +105,8 @@ static int run(int argc, char **argv)
 	job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
 	oq_error err = {0};
 	char *text = NULL;
-	if (oq_quantize(&job, &text, &err) != OQ_OK) {
-		int failed = oq_cli_fail(&err);
-		return oq_cli_signal ? 128 + oq_cli_signal : failed;
-	}
+	if (oq_quantize(&job, &text, &err) != OQ_OK)
+		return oq_cli_fail(&err);
 	cJSON *report = cJSON_Parse(text);
 	if (common.json) {
 		puts(text);

@@ -25,9 +25,11 @@ static int run(int argc, char **argv)
 	oq_error err = {0};
 	if (oq_report_write(&job, &err) != OQ_OK)
 		return oq_cli_fail(&err);
-	if (common.json)
-		printf("{\"output\": \"%s\"}\n", job.output);
-	else if (!common.quiet)
+	if (common.json) {
+		printf("{\"output\": ");
+		oq_cli_put_quoted(job.output);
+		printf("}\n");
+	} else if (!common.quiet)
 		printf("wrote %s\n", job.output);
 	return oq_cli_flush();
 }

@@ -1,24 +1,14 @@
 /* oncoquant saliency: which voxels of a patch move its embedding. */
 #include "job_options.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static void show_progress(void *context, int64_t done, int64_t total)
 {
 	(void)context;
 	fprintf(stderr, "\r%lld of %lld windows   %s", (long long)done, (long long)total, done == total ? "\n" : "");
-}
-
-static int make_folder(const char *path)
-{
-	struct stat info;
-	if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-		return 0;
-	return mkdir(path, 0777) ? oq_cli_usage("%s: cannot be created: %s", path, strerror(errno)) : 0;
 }
 
 static const cJSON *part(const cJSON *object, const char *key)
@@ -57,10 +47,6 @@ static int report(const oq_saliency_options *job, const char *text, oq_status st
 		cJSON_Delete(document);
 		printf("wrote %s/saliency.json, saliency.csv, maps.npy%s\n", job->output, job->job.patches ? "" : ", and .nii.gz and .png of every row");
 	}
-	if (oq_cli_signal && status != OQ_OK) {
-		oq_cli_fail(err);
-		return 128 + oq_cli_signal;
-	}
 	return status == OQ_OK ? oq_cli_flush() : oq_cli_fail(err);
 }
 
@@ -76,7 +62,7 @@ static int take_arguments(oq_saliency_options *job, const char **arguments, int 
 	job->job.package_count = 1;
 	job->scan = seed ? arguments[1] : NULL;
 	job->job.manifest = seed || patches ? NULL : arguments[1];
-	return make_folder(job->output);
+	return oq_cli_make_folder(job->output);
 }
 
 static int run(int argc, char **argv)

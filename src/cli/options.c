@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 const char *const oq_cli_precisions[] = {"package", "f32", "bf16", "f16", "int8", NULL};
@@ -16,7 +17,26 @@ int oq_cli_fail(const oq_error *err)
 {
 	fflush(stdout);
 	fprintf(stderr, "oncoquant: error: %s [%s]\n", err->message, err->code);
-	return err->status;
+	return oq_cli_signal && !strcmp(err->code, "E_CANCELLED") ? 128 + oq_cli_signal : (int)err->status;
+}
+
+int oq_cli_make_folder(const char *path)
+{
+	struct stat info;
+	if ((stat(path, &info) == 0 && S_ISDIR(info.st_mode)) || mkdir(path, 0777) == 0 || errno == EEXIST)
+		return 0; /* what exists and is no folder is refused by who writes into it */
+	oq_error err = {.status = OQ_E_RESOURCE, .code = "E_OUTPUT"};
+	snprintf(err.message, sizeof err.message, "%s: cannot be created: %s", path, strerror(errno));
+	return oq_cli_fail(&err);
+}
+
+void oq_cli_put_quoted(const char *text)
+{
+	cJSON *string = cJSON_CreateString(text);
+	char *quoted = cJSON_PrintUnformatted(string);
+	fputs(quoted ? quoted : "null", stdout);
+	cJSON_free(quoted);
+	cJSON_Delete(string);
 }
 
 int oq_cli_usage(const char *format, ...)

@@ -71,6 +71,12 @@ oq_status oq_file_read_all(const char *path, size_t limit, oq_status on_failure,
 	return OQ_OK;
 }
 
+bool oq_file_same(const char *a, const char *b)
+{
+	struct stat x, y;
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 #define HASH_CHUNK ((size_t)1 << 20)
 
 oq_status oq_file_sha256(const char *path, oq_status on_failure, char hex[65], oq_error *err)

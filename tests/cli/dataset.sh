@@ -71,7 +71,7 @@ sed 's/Dead/perhaps/' rg.csv >odd.csv
 expect 4 'odd.csv:3: survival is "perhaps", expected 0 or 1' "$oq" dataset "$sets/nsclc-radiogenomics.json" odd.csv -o x.csv
 expect 2 'no column "malignancy"' "$oq" dataset "$sets/luna16.json" rg.csv -o x.csv
 expect 4 "has other columns than" "$oq" dataset "$sets/luna16.json" train.csv rg.csv -o x.csv
-expect 2 "is the input as well" "$oq" dataset "$sets/luna16.json" train.csv -o train.csv
+expect 2 "is the input as well" "$oq" dataset "$sets/luna16.json" train.csv -o ./train.csv
 expect 4 "no row of 3 is left" "$oq" dataset "$sets/dlcs.json" dlcs_table.csv --present --path-map "$ct=/none" -o x.csv
 check test ! -e x.csv
 echo "$((checks - failures)) of $checks checks passed"

@@ -167,6 +167,7 @@ expect 3 "2 of 404 rows failed" "$oq" merge merged.npy part3.npy part1.npy part5
 same whole merged
 expect 4 "part 1 of 5, 2 parts were given" "$oq" merge x.npy part1.npy part2.npy
 expect 4 "is there twice" "$oq" merge x.npy part1.npy part2.npy part3.npy part3.npy part5.npy
+expect 2 "is a shard as well as the output" "$oq" merge ./part1.npy part1.npy part2.npy part3.npy part4.npy part5.npy
 expect 4 "is no shard" "$oq" merge x.npy whole.npy
 expect 0 "" "$oq" embed "$tiny" rows.csv -o part2.npy --shard 2/5 --resample exact
 expect 4 "another \"resampling\"" "$oq" merge x.npy part1.npy part2.npy part3.npy part4.npy part5.npy
@@ -190,6 +191,8 @@ expect 0 "" "$oq" embed "$tiny" --patches patches.npy -o ready.npy
 for i in 2 1 3; do expect 0 "" "$oq" embed "$tiny" --patches patches.npy -o ready$i.npy --shard $i/3; done
 expect 0 "" "$oq" merge together.npy ready1.npy ready2.npy ready3.npy
 same ready together
+expect 0 "" "$oq" merge 'to"gether.npy' ready1.npy ready2.npy ready3.npy --json
+check grep -qF '{"output": "to\"gether.npy",' out.txt
 expect 3 "2 of 2 rows failed" "$oq" embed "$tiny" rows.csv -o last.npy --shard 202/202
 check test -s last.npy # every row failed; the other shards may be fine
 

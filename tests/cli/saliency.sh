@@ -71,6 +71,7 @@ expect 4 "E_SEED_OUTSIDE" "$oq" saliency "$tiny" "$scan" --seed 0,0,99999 --wind
 expect 0 "" "$oq" saliency "$tiny" --patches "$data/tools/patches.npy" --window 4 --mask "$data/tools/patches.npy" -o ready
 says ready/saliency.csv "1,ok,,,,mask,"
 [ ! -e ready/0000.png ] || fail "patches have no scan to draw"
+expect 7 "cannot be created" "$oq" saliency "$tiny" --patches "$data/tools/patches.npy" -o none/x
 expect 4 "E_SHAPE" "$oq" saliency "$tiny" --patches "$data/patches/A_SPL_48__p0_interior.npy" --window 4 -o x
 expect 4 "at least the window's 12" "$oq" saliency "$tiny" --patches "$data/tools/patches.npy" -o x
 expect 2 "needed" "$oq" saliency "$tiny" "$scan" -o x --patches "$data/tools/patches.npy"

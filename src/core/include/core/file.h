@@ -11,6 +11,8 @@ int oq_file_open(const char *path, oq_status on_failure, uint64_t *size, oq_erro
 oq_status oq_file_read_at(int fd, const char *path, void *buffer, size_t bytes, uint64_t offset, oq_status on_failure, oq_error *err);
 /* Whole file, NUL-terminated after its last byte; larger than `limit` is refused before allocation. Free with oq_free. */
 oq_status oq_file_read_all(const char *path, size_t limit, oq_status on_failure, char **data, size_t *size, oq_error *err);
+/* One file under two names, or twice the same name? False when one of them is not there. */
+bool oq_file_same(const char *a, const char *b);
 oq_status oq_file_sha256(const char *path, oq_status on_failure, char hex[65], oq_error *err);
 
 /* Output: a temporary file in the same folder, made whole by commit (flush, fsync, rename, fsync of the folder).
