@@ -38,6 +38,9 @@ cp "$data"/dicom/even/*.dcm ./-dash
 expect 0 "" "$oq" inspect --dicom -- -dash
 head -c 700 "$data/dicom/even/0.dcm" >two/cut.dcm
 expect 4 "[E_DICOM]" "$oq" inspect two --dicom
+# What stops a run goes to its whole group: a conversion is not cut off by it.
+mkdir bin && printf '#!/bin/sh\nkill -INT $$\nkill -TERM $$\nexec "%s" "$@"\n' "$(command -v dcm2niix)" >bin/dcm2niix && chmod +x bin/dcm2niix
+expect 0 "" env PATH="$PWD/bin:$PATH" "$oq" inspect "$data/dicom/even" --dicom
 # A cohort: seed in voxel (5,4,3) of the series, LPS -40 + 5*0.8, -30 + 4*0.9, 100 + 3*2.5
 dcm2niix -f even -z n -b n -g i -x i -o . "$data/dicom/even" >/dev/null
 check "$oq" convert --model models-genesis --synthetic 1 -o mg.oq --quiet
