@@ -92,6 +92,7 @@ oq_status oq_outfile_open(const char *path, oq_outfile **out, oq_error *err)
 		release(file);
 		return status;
 	}
+	(void)fcntl(file->fd, F_SETFD, FD_CLOEXEC); /* no program that is started meanwhile inherits it */
 	*out = file;
 	return OQ_OK;
 }
