@@ -63,7 +63,7 @@ static oq_status cut_patches(source *s, oq_error *err)
 		snprintf(path, room, "%s.npy", s->temporary);
 		const char *const packages[] = {s->options->package}, *const outputs[] = {path};
 		const oq_job job = {.manifest = s->options->manifest, .packages = packages, .outputs = outputs, .package_count = 1, .threads = s->options->threads,
-			.cancel = s->options->cancel};
+			.resume = true /* what a killed run left */, .cancel = s->options->cancel};
 		oq_job_summary summary;
 		status = oq_extract(&job, &summary, err);
 		if (status == OQ_E_SOME_ROWS)
