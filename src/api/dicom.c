@@ -96,6 +96,8 @@ static oq_status spawn(conversion *c, const char *source, int *code)
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			return oq_fail_errno(c->err, "dcm2niix", "be waited for", errno);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) /* says nothing about the series: a cohort ends and can be resumed */
+		return oq_fail(c->err, OQ_E_RESOURCE, "E_MEMORY", "%s: dcm2niix was killed, as happens when memory runs out", c->name);
 	*code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 	return OQ_OK;
 }
