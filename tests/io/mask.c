@@ -60,6 +60,8 @@ int main(void)
 	check(&p, 0, false, "", NULL, true);
 	put(&p, 4, 4, 5, 0.5f);
 	check(&p, 0, false, "E_MASK_VALUES", NULL, false);
+	put(&p, 4, 4, 5, 1e30f); /* whole, but no label that an int64_t holds */
+	check(&p, 0, false, "E_MASK_VALUES", NULL, false);
 	/* Another grid: a voxel more, half a voxel away, turned. */
 	start(&p);
 	put(&p, 1, 1, 1, 1);
