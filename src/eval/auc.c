@@ -3,51 +3,27 @@
 #include "core/mem.h"
 #include "eval/groups.h"
 #include "eval/inference.h"
+#include "eval/rank.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct ranked {
-	double value;
-	int64_t index;
-} ranked;
-
-static int ascending(const void *a, const void *b)
-{
-	double x = ((const ranked *)a)->value, y = ((const ranked *)b)->value;
-	return (x > y) - (x < y);
-}
-
-/* rank[index] = midrank among the `count` entries of room. */
-static void midranks(ranked *room, int64_t count, double *rank)
-{
-	qsort(room, (size_t)count, sizeof *room, ascending);
-	for (int64_t first = 0; first < count;) {
-		int64_t last = first + 1;
-		while (last < count && !(room[last].value > room[first].value))
-			last++;
-		for (int64_t i = first; i < last; i++)
-			rank[room[i].index] = 0.5 * (double)(first + last + 1);
-		first = last;
-	}
-}
-
 /* The structural components: part[i] is, of a positive case, the share of negatives below it, of a negative one that of positives above
  * it. all, own: [count] */
-static void components(const double *score, const bool *label, int64_t count, ranked *room, double *all, double *own, double *part)
+static void components(const double *score, const bool *label, int64_t count, oq_ranked *room, double *all, double *own, double *part)
 {
 	int64_t positive = 0;
 	for (int64_t i = 0; i < count; i++) {
-		room[i] = (ranked){score[i], i};
+		room[i] = (oq_ranked){score[i], i};
 		positive += label[i];
 	}
-	midranks(room, count, all);
+	oq_midranks(room, count, all);
 	for (int which = 0; which < 2; which++) {
 		int64_t n = 0;
 		for (int64_t i = 0; i < count; i++)
 			if (label[i] == (which == 1))
-				room[n++] = (ranked){score[i], i};
-		midranks(room, n, own);
+				room[n++] = (oq_ranked){score[i], i};
+		oq_midranks(room, n, own);
 	}
 	int64_t negative = count - positive;
 	for (int64_t i = 0; i < count; i++) {
@@ -97,7 +73,7 @@ static oq_status check(const double *score, const bool *label, int64_t count, oq
 
 /* room for components of one score */
 typedef struct workspace {
-	ranked *room;
+	oq_ranked *room;
 	double *all, *own, *a, *b;
 } workspace;
 

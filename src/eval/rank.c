@@ -6,33 +6,33 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct ranked {
-	double value;
-	int64_t index;
-} ranked;
-
 static int ascending(const void *a, const void *b)
 {
-	double x = ((const ranked *)a)->value, y = ((const ranked *)b)->value;
+	double x = ((const oq_ranked *)a)->value, y = ((const oq_ranked *)b)->value;
 	return (x > y) - (x < y);
 }
 
-oq_status oq_rank(double *values, int64_t count, oq_error *err)
+void oq_midranks(oq_ranked *room, int64_t count, double *rank)
 {
-	ranked *room = oq_alloc((size_t)count * sizeof *room);
-	if (!room)
-		return oq_fail_memory(err, "ranks", (size_t)count * sizeof *room);
-	for (int64_t i = 0; i < count; i++)
-		room[i] = (ranked){values[i], i};
 	qsort(room, (size_t)count, sizeof *room, ascending);
 	for (int64_t first = 0; first < count;) {
 		int64_t last = first + 1;
 		while (last < count && !(room[last].value > room[first].value))
 			last++;
 		for (int64_t i = first; i < last; i++)
-			values[room[i].index] = 0.5 * (double)(first + last + 1);
+			rank[room[i].index] = 0.5 * (double)(first + last + 1);
 		first = last;
 	}
+}
+
+oq_status oq_rank(double *values, int64_t count, oq_error *err)
+{
+	oq_ranked *room = oq_alloc((size_t)count * sizeof *room);
+	if (!room)
+		return oq_fail_memory(err, "ranks", (size_t)count * sizeof *room);
+	for (int64_t i = 0; i < count; i++)
+		room[i] = (oq_ranked){values[i], i};
+	oq_midranks(room, count, values);
 	oq_free(room);
 	return OQ_OK;
 }

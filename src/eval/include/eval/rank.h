@@ -6,6 +6,13 @@
 
 #include <stdint.h>
 
+typedef struct oq_ranked {
+	double value;
+	int64_t index; /* where its rank goes */
+} oq_ranked;
+
+/* rank[index] = rank among the `count` entries of room, from 1; equal values share the mean of theirs. Sorts room. Values are finite. */
+void oq_midranks(oq_ranked *room, int64_t count, double *rank);
 /* Each value becomes its rank, from 1; equal values share the mean of theirs. Values are finite. */
 oq_status oq_rank(double *values, int64_t count, oq_error *err);
 /* Pearson's; NaN when one side does not vary. */
