@@ -141,7 +141,8 @@ typedef struct oq_scan_options {
 	const char *name;        /* what messages call the scan instead of its path; or NULL */
 } oq_scan_options;
 
-/* NIfTI-1 and -2 (.nii, .nii.gz, .hdr/.img), MetaImage (.mhd, .mha), NRRD (.nrrd, .nhdr). OQ_E_INPUT with a reason code (docs/formats.md). */
+/* NIfTI-1 and -2 (.nii, .nii.gz, .hdr/.img), MetaImage (.mhd, .mha), NRRD (.nrrd, .nhdr). OQ_E_INPUT with a reason code (docs/formats.md).
+ * Reads and judges the whole scan; a cohort run reads what its patches need. */
 OQ_API oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err);
 OQ_API void oq_scan_close(oq_scan *scan);
 /* JSON text: size, spacing, orientation, type, HU range, warnings; with a seed also where it lands. `seed_lps_mm` may be NULL. */

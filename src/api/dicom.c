@@ -179,7 +179,7 @@ static oq_status convert(conversion *c, const oq_volume_options *options, oq_vol
 	OQ_TRY(make_folder(c));
 	OQ_TRY(run(c, &code));
 	OQ_TRY(check(c, code));
-	OQ_TRY(oq_volume_read(c->image_path, options, out, c->err));
+	OQ_TRY(oq_volume_open(c->image_path, options, out, c->err));
 	quote(c, words);
 	if (words[0])
 		oq_notes_add(&(*out)->notes, "W_DICOM", "dcm2niix said: %s", words);

@@ -59,16 +59,27 @@ static oq_status look_at_row(doctor *d, int64_t row, const oq_scan *scan, float 
 {
 	double lps[3];
 	placed *p = &d->seeds[row];
+	oq_patch_info info;
+	char **warnings = &d->rows.rows[row].warnings;
 	OQ_TRY(oq_row_seed(d->job, &d->rows, row, scan, lps, err));
 	oq_seed_locate(scan->volume, lps, &p->place);
 	p->known = true;
 	oq_patch_report report = {.seed_hu = (double)p->place.hu};
-	if (!d->job->package_count)
-		return oq_row_judge(d->job, &d->rows.rows[row].warnings, &report, err);
+	if (!d->job->package_count) { /* no patch: the row is judged by all of its scan */
+		const int64_t all[2] = {0, scan->volume->dims[2]};
+		OQ_TRY(oq_volume_judge(scan->volume, all[0], all[1], NULL, err));
+		OQ_TRY(oq_warn_values(warnings, scan, all, err));
+		return oq_row_judge(d->job, warnings, &report, err);
+	}
 	for (int m = 0; m < d->job->package_count; m++) {
-		OQ_TRY(oq_scan_patch(scan, d->models[m], lps, d->job->resampling, patch, &report, err));
+		oq_crop crop = {0};
+		oq_status status = oq_scan_patch_shared(scan, d->models[m], lps, d->job->resampling, &crop, patch, &info, err);
+		oq_crop_free(&crop);
+		OQ_TRY(status);
+		report = oq_patch_report_of(&info);
 		d->padding[row * d->job->package_count + m] = report.padding_fraction;
-		OQ_TRY(oq_row_judge(d->job, &d->rows.rows[row].warnings, &report, err));
+		OQ_TRY(oq_warn_values(warnings, scan, info.slices, err));
+		OQ_TRY(oq_row_judge(d->job, warnings, &report, err));
 	}
 	return OQ_OK;
 }
@@ -79,11 +90,16 @@ static void fail_row(doctor *d, int64_t row, const oq_error *err)
 	oq_row_fail(&d->rows, row, err);
 }
 
-/* NULL when out of memory, which the report then says. */
-static oq_json *describe(const oq_volume *volume, const oq_error *reason)
+/* Of a scan that was opened: all of its values; a row is judged by those near its patch. NULL when out of memory, which the report then says. */
+static oq_json *describe(oq_volume *volume, oq_error *reason)
 {
 	oq_json *json = oq_json_object();
-	if (volume ? oq_add_volume(json, volume) : oq_json_add_string(json, "code", reason->code) && oq_json_add_string(json, "message", reason->message))
+	bool refused = !volume || oq_volume_judge(volume, 0, volume->dims[2], &volume->notes, reason) != OQ_OK, good = true;
+	if (volume)
+		good = oq_add_volume(json, volume);
+	if (refused)
+		good = good && oq_json_add_string(json, "code", reason->code) && oq_json_add_string(json, "message", reason->message);
+	if (good)
 		return json;
 	oq_json_free(json);
 	return NULL;
@@ -92,23 +108,26 @@ static oq_json *describe(const oq_volume *volume, const oq_error *reason)
 /* One scan and its rows. */
 static void look_at_scan(doctor *d, int index)
 {
-	oq_error err = {0};
+	oq_error err = {0}, reason;
 	oq_scan *scan = NULL;
 	oq_scan_options options = d->job->scan;
 	float *patch = oq_alloc(d->patch_floats * sizeof *patch);
 	if (!d->job->log_paths)
 		options.name = "scan";
-	oq_status status = patch ? oq_scan_open(d->rows.scans[index], &options, &scan, &err) : oq_fail_memory(&err, "patch", d->patch_floats * sizeof *patch);
-	d->scans[index] = describe(status == OQ_OK ? scan->volume : NULL, &err);
+	oq_status status = patch ? oq_scan_open_lazily(d->rows.scans[index], &options, &scan, &err) : oq_fail_memory(&err, "patch", d->patch_floats * sizeof *patch);
+	if (status == OQ_OK)
+		status = oq_scan_load(scan, &err);
+	const bool loaded = status == OQ_OK;
 	for (int64_t i = d->first[index]; i < d->end[index]; i++) {
 		int64_t row = d->rows.order[i];
 		for (int n = 0; status == OQ_OK && n < scan->volume->notes.count; n++)
 			status = oq_warn(&d->rows.rows[row].warnings, scan->volume->notes.items[n].code, &err);
 		if (d->rows.rows[row].message)
 			continue;
-		if (status != OQ_OK || look_at_row(d, row, scan, patch, &err) != OQ_OK)
-			fail_row(d, row, &err);
+		if (status != OQ_OK || look_at_row(d, row, scan, patch, &reason) != OQ_OK)
+			fail_row(d, row, status != OQ_OK ? &err : &reason);
 	}
+	d->scans[index] = describe(loaded ? scan->volume : NULL, &err);
 	oq_scan_close(scan);
 	oq_free(patch);
 }

@@ -48,6 +48,8 @@ oq_status oq_rows_read_job(const oq_job *job, oq_rows *rows, oq_error *err);
 oq_status oq_rows_open_scan(const oq_rows *rows, int64_t row, oq_scan **out, oq_error *err);
 /* A row's seed in its scan, in LPS mm: from coordinates, the centre of its box, or a point of its mask, which is read here. */
 oq_status oq_row_seed(const oq_job *job, oq_rows *rows, int64_t index, const oq_scan *scan, double lps[3], oq_error *err);
+/* What the values of the slices that a patch needs say: more warnings. */
+oq_status oq_warn_values(char **warnings, const oq_scan *scan, const int64_t slices[2], oq_error *err);
 /* What a patch says about its row: more warnings; under job->strict they fail it. */
 oq_status oq_row_judge(const oq_job *job, char **warnings, const oq_patch_report *report, oq_error *err);
 /* Adds a code to a list of warnings, once; *warnings is NULL or allocated. */

@@ -1,5 +1,5 @@
-/* Rows in lanes: every scan is decoded once for all its rows and all packages; rows run in parallel, one lane each, also those of
- * different scans; results go to their place in the output as they come. */
+/* Rows in lanes: every scan is opened once for all its rows and all packages, and what their patches need of it is read once; rows run in
+ * parallel, one lane each, also those of different scans; results go to their place in the output as they come. */
 #include "cohort.h"
 
 #include "core/mem.h"
@@ -122,13 +122,15 @@ static oq_status get_patch(oq_cohort *c, int64_t index, int m, const oq_scan *sc
 	oq_outcome *outcome = oq_cohort_outcome(c, m, index);
 	if (c->ready)
 		return get_ready(c, index, oq_model_patch_floats(model), lane->patch, err);
-	oq_patch_report report;
+	oq_patch_info info;
 	double seed[3];
 	OQ_TRY(oq_row_seed(c->job, &c->rows, index, scan, seed, err));
-	OQ_TRY(oq_scan_patch_shared(scan, model, seed, c->job->resampling, &lane->crops[c->family[m]], lane->patch, &report, err));
+	OQ_TRY(oq_scan_patch_shared(scan, model, seed, c->job->resampling, &lane->crops[c->family[m]], lane->patch, &info, err));
+	const oq_patch_report report = oq_patch_report_of(&info);
 	outcome->padding_fraction = report.padding_fraction;
 	outcome->seed_hu = report.seed_hu;
 	OQ_TRY(copy_warnings(c, index, outcome, err));
+	OQ_TRY(oq_warn_values(&outcome->warnings, scan, info.slices, err));
 	return oq_row_judge(c->job, &outcome->warnings, &report, err);
 }
 
@@ -225,7 +227,7 @@ static oq_status open_scan(oq_cohort *c, scan_slot *slot, const char *path, oq_e
 		alive = alive || !c->rows.rows[c->todo[i]].code[0];
 	if (!alive)
 		return OQ_OK;
-	oq_status status = oq_scan_open(path, &options, &slot->scan, err);
+	oq_status status = oq_scan_open_lazily(path, &options, &slot->scan, err);
 	if (status == OQ_OK) {
 		status = note_warnings(c, slot, err);
 		if (status == OQ_OK)

@@ -283,6 +283,16 @@ oq_status oq_warn(char **warnings, const char *code, oq_error *err)
 	return OQ_OK;
 }
 
+oq_status oq_warn_values(char **warnings, const oq_scan *scan, const int64_t slices[2], oq_error *err)
+{
+	oq_notes notes = {0};
+	oq_status status = oq_volume_judge(scan->volume, slices[0], slices[1], &notes, err);
+	for (int i = 0; i < notes.count && status == OQ_OK; i++)
+		status = oq_warn(warnings, notes.items[i].code, err);
+	oq_notes_free(&notes);
+	return status;
+}
+
 /* A box may not be larger than its scan, whichever way it is turned. */
 static oq_status check_box(const oq_job *job, const oq_row *row, const oq_scan *scan, oq_error *err)
 {

@@ -14,7 +14,7 @@ static bool is_folder(const char *path)
 	return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err)
+oq_status oq_scan_open_lazily(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err)
 {
 	static const oq_geometry_rule rules[] = {[OQ_GEOMETRY_AS_ITK] = OQ_GEOMETRY_ITK, [OQ_GEOMETRY_AS_NIBABEL] = OQ_GEOMETRY_NIBABEL,
 		[OQ_GEOMETRY_AS_STRICT] = OQ_GEOMETRY_STRICT};
@@ -31,8 +31,30 @@ oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan
 		return oq_fail_memory(err, path, sizeof *scan);
 	bool series = options && options->dicom && is_folder(path);
 	const oq_float_state state = oq_float_enter();
-	oq_status status = (series ? oq_dicom_read : oq_volume_read)(path, &volume_options, &scan->volume, err);
+	oq_status status = (series ? oq_dicom_read : oq_volume_open)(path, &volume_options, &scan->volume, err);
 	oq_float_leave(state);
+	if (status == OQ_OK)
+		*out = scan;
+	else
+		oq_scan_close(scan);
+	return status;
+}
+
+oq_status oq_scan_load(const oq_scan *scan, oq_error *err)
+{
+	const oq_float_state state = oq_float_enter();
+	oq_status status = oq_volume_need(scan->volume, 0, scan->volume->dims[2], err);
+	oq_float_leave(state);
+	return status;
+}
+
+oq_status oq_scan_open(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err)
+{
+	oq_scan *scan = NULL;
+	OQ_TRY(oq_scan_open_lazily(path, options, &scan, err));
+	oq_status status = oq_scan_load(scan, err);
+	if (status == OQ_OK)
+		status = oq_volume_judge(scan->volume, 0, scan->volume->dims[2], &scan->volume->notes, err);
 	if (status == OQ_OK)
 		*out = scan;
 	else
@@ -93,7 +115,8 @@ bool oq_add_volume(oq_json *root, const oq_volume *v)
 	oq_json *affine = good ? oq_json_add_array(root, "affine_ras") : NULL;
 	for (int i = 0; i < 3 && good; i++)
 		good = add_numbers(affine, NULL, v->affine[i], 4);
-	const double range[2] = {(double)v->hu_min, (double)v->hu_max};
+	double range[2];
+	oq_volume_range(v, 0, v->dims[2], range);
 	good = good && add_numbers(root, "hu_range", range, 2);
 	oq_json *warnings = good ? oq_json_add_array(root, "warnings") : NULL;
 	for (int i = 0; i < v->notes.count && good; i++) {
@@ -116,26 +139,31 @@ oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **
 }
 
 oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, oq_crop *crop,
-	float *patch, oq_patch_report *report, oq_error *err)
+	float *patch, oq_patch_info *info, oq_error *err)
 {
 	oq_patch_spec spec = model->spec;
-	oq_patch_info info;
 	spec.resample = resampling == OQ_RESAMPLING_EXACT ? OQ_RESAMPLE_EXACT : OQ_RESAMPLE_REFERENCE;
 	const oq_float_state state = oq_float_enter();
-	oq_status status = oq_patch_extract_shared(scan->volume, &spec, seed_lps_mm, crop, patch, &info, err);
+	oq_status status = oq_patch_extract_shared(scan->volume, &spec, seed_lps_mm, crop, patch, info, err);
 	oq_float_leave(state);
-	if (status == OQ_OK && report)
-		*report = (oq_patch_report){.padding_fraction = info.padding_fraction, .seed_hu = (double)info.seed_hu,
-			.grid_index = {info.center[0], info.center[1], info.center[2]}};
 	return status;
+}
+
+oq_patch_report oq_patch_report_of(const oq_patch_info *info)
+{
+	return (oq_patch_report){.padding_fraction = info->padding_fraction, .seed_hu = (double)info->seed_hu,
+		.grid_index = {info->center[0], info->center[1], info->center[2]}};
 }
 
 oq_status oq_scan_patch(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, float *patch,
 	oq_patch_report *report, oq_error *err)
 {
 	oq_crop crop = {0};
-	oq_status status = oq_scan_patch_shared(scan, model, seed_lps_mm, resampling, &crop, patch, report, err);
+	oq_patch_info info;
+	oq_status status = oq_scan_patch_shared(scan, model, seed_lps_mm, resampling, &crop, patch, &info, err);
 	oq_crop_free(&crop);
+	if (status == OQ_OK && report)
+		*report = oq_patch_report_of(&info);
 	return status;
 }
 

@@ -133,27 +133,34 @@ static void print_result(const cJSON *result)
 	putchar('\n');
 }
 
+/* A scan that was read may still hold values that no row may need. */
+static void print_scan_of(const cJSON *scan, int index)
+{
+	const cJSON *size = cJSON_GetObjectItemCaseSensitive(scan, "size"), *hu = cJSON_GetObjectItemCaseSensitive(scan, "hu_range"), *warning;
+	bool refused = oq_cli_text(scan, "code")[0];
+	printf("scan %d %s  ", index, oq_cli_text(scan, "image_path"));
+	if (size) {
+		print_triple(size, "%.0f");
+		printf(" voxels of ");
+		print_triple(cJSON_GetObjectItemCaseSensitive(scan, "spacing_mm"), "%.4g");
+		printf(" mm, %s, ", oq_cli_text(scan, "orientation"));
+	}
+	if (refused)
+		printf("%s%s", oq_cli_text(scan, "message"), size ? " (fails rows that need those slices)" : "");
+	else
+		printf("HU %g to %g", cJSON_GetArrayItem(hu, 0)->valuedouble, cJSON_GetArrayItem(hu, 1)->valuedouble);
+	putchar('\n');
+	cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(scan, "warnings"))
+		printf("  warning %s: %s\n", oq_cli_text(warning, "code"), oq_cli_text(warning, "text"));
+}
+
 static void print_manifest(const char *text)
 {
 	cJSON *root = cJSON_Parse(text);
-	const cJSON *scan, *result, *warning;
+	const cJSON *scan, *result;
 	int index = 0;
-	cJSON_ArrayForEach(scan, cJSON_GetObjectItemCaseSensitive(root, "scans")) {
-		printf("scan %d %s", index++, oq_cli_text(scan, "image_path"));
-		if (oq_cli_text(scan, "code")[0])
-			printf("  %s", oq_cli_text(scan, "message"));
-		else {
-			const cJSON *hu = cJSON_GetObjectItemCaseSensitive(scan, "hu_range");
-			printf("  ");
-			print_triple(cJSON_GetObjectItemCaseSensitive(scan, "size"), "%.0f");
-			printf(" voxels of ");
-			print_triple(cJSON_GetObjectItemCaseSensitive(scan, "spacing_mm"), "%.4g");
-			printf(" mm, %s, HU %g to %g", oq_cli_text(scan, "orientation"), cJSON_GetArrayItem(hu, 0)->valuedouble, cJSON_GetArrayItem(hu, 1)->valuedouble);
-		}
-		putchar('\n');
-		cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(scan, "warnings"))
-			printf("  warning %s: %s\n", oq_cli_text(warning, "code"), oq_cli_text(warning, "text"));
-	}
+	cJSON_ArrayForEach(scan, cJSON_GetObjectItemCaseSensitive(root, "scans"))
+		print_scan_of(scan, index++);
 	printf("%6s %6s %5s  %-22s %6s  padding\n", "row", "line", "scan", "voxel", "HU");
 	cJSON_ArrayForEach(result, cJSON_GetObjectItemCaseSensitive(root, "results"))
 		print_result(result);

@@ -59,13 +59,27 @@ static bool in_volume(const oq_volume *v, const double ijk[3])
 	return true;
 }
 
-void oq_seed_locate(const oq_volume *v, const double seed[3], oq_seed_place *p)
+static void nearest_voxel(const double ijk[3], int64_t voxel[3])
+{
+	for (int i = 0; i < 3; i++)
+		voxel[i] = (int64_t)floor(ijk[i] + 0.5);
+}
+
+static float hu_at(const oq_volume *v, const double ijk[3])
+{
+	int64_t voxel[3];
+	nearest_voxel(ijk, voxel);
+	return oq_volume_hu(v, voxel[0], voxel[1], voxel[2]);
+}
+
+/* All of the place but the HU. */
+static void locate(const oq_volume *v, const double seed[3], oq_seed_place *p)
 {
 	const double ras[3] = {-seed[0], -seed[1], seed[2]};
 	double square = 0, taken_as_ras[3];
 	oq_volume_from_ras(v, ras, p->ijk);
 	p->inside = in_volume(v, p->ijk);
-	p->hu = p->inside ? oq_volume_hu(v, (int64_t)floor(p->ijk[0] + 0.5), (int64_t)floor(p->ijk[1] + 0.5), (int64_t)floor(p->ijk[2] + 0.5)) : NAN;
+	p->hu = NAN;
 	for (int i = 0; i < 3; i++) {
 		double over = fmax(-0.5 - p->ijk[i], p->ijk[i] - ((double)v->dims[i] - 0.5));
 		square += over > 0 ? over * over * v->spacing_mm[i] * v->spacing_mm[i] : 0;
@@ -74,6 +88,13 @@ void oq_seed_locate(const oq_volume *v, const double seed[3], oq_seed_place *p)
 	oq_volume_from_ras(v, seed, taken_as_ras);
 	p->hint = p->inside ? "" : in_volume(v, taken_as_ras) ? "inside if the coordinates were RAS"
 		: in_volume(v, seed) ? "inside if the coordinates were voxel indices" : "";
+}
+
+void oq_seed_locate(const oq_volume *v, const double seed[3], oq_seed_place *p)
+{
+	locate(v, seed, p);
+	if (p->inside)
+		p->hu = hu_at(v, p->ijk);
 }
 
 /* Crop range on R,A,S axes around the truncated centre. */
@@ -217,14 +238,32 @@ static oq_status place_patch(const oq_volume *volume, const oq_patch_spec *spec,
 	oq_seed_place place;
 	oq_lps_grid_of(volume, lps);
 	oq_target_grid_of(lps, spec, target);
-	oq_seed_locate(volume, seed_lps_mm, &place);
+	locate(volume, seed_lps_mm, &place);
 	info->seed_inside = place.inside;
-	info->seed_hu = place.hu;
+	info->seed_hu = NAN;
 	memcpy(info->seed_ijk, place.ijk, sizeof info->seed_ijk);
 	if (!crop_range(spec, target, seed_lps_mm, info))
 		return refuse_outside(seed_lps_mm, &place, err);
 	pad_range(spec, info);
 	return OQ_OK;
+}
+
+/* The slices that the patch and its seed lie in are there, and hold HU. */
+static oq_status need_slices(const oq_volume *volume, const oq_lps_grid *lps, const oq_target_grid *target, oq_patch_info *info, oq_error *err)
+{
+	int64_t *first = &info->slices[0], *end = &info->slices[1], voxel[3];
+	oq_resample_slices(lps, target, info->low, info->high, first, end);
+	nearest_voxel(info->seed_ijk, voxel);
+	if (*first >= *end)
+		*first = *end = 0;
+	if (info->seed_inside) {
+		*first = *first == *end || voxel[2] < *first ? voxel[2] : *first;
+		*end = voxel[2] >= *end ? voxel[2] + 1 : *end;
+	}
+	OQ_TRY(oq_volume_need(volume, *first, *end, err));
+	if (info->seed_inside)
+		info->seed_hu = hu_at(volume, info->seed_ijk);
+	return oq_volume_judge(volume, *first, *end, NULL, err);
 }
 
 oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_crop *crop, float *out,
@@ -235,6 +274,7 @@ oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *
 	oq_target_grid target;
 	info = info ? info : &own;
 	OQ_TRY(place_patch(volume, spec, seed_lps_mm, &lps, &target, info, err));
+	OQ_TRY(need_slices(volume, &lps, &target, info, err));
 	if (!covers(crop, volume, spec, seed_lps_mm, info)) {
 		memcpy(crop->seed, seed_lps_mm, sizeof crop->seed);
 		OQ_TRY(fill_crop(crop, volume, spec, &lps, &target, info, err));

@@ -28,6 +28,24 @@ static void bound(const oq_target_grid *t, const int64_t low[3], const int64_t h
 	}
 }
 
+/* The part of the block that lies in the scan, as indices along the file's axis behind an array axis. */
+static void in_file(const oq_lps_grid *lps, const block *b, int axis, int64_t *from, int64_t *to)
+{
+	int64_t first = b->first[axis] < 0 ? 0 : b->first[axis], end = b->first[axis] + b->size[axis];
+	end = end < lps->size[axis] ? end : lps->size[axis];
+	*from = lps->flip[axis] ? lps->size[axis] - end : first;
+	*to = lps->flip[axis] ? lps->size[axis] - first : end;
+}
+
+void oq_resample_slices(const oq_lps_grid *lps, const oq_target_grid *target, const int64_t low[3], const int64_t high[3], int64_t *first, int64_t *end)
+{
+	block b;
+	bound(target, low, high, &b);
+	for (int axis = 0; axis < 3; axis++)
+		if (lps->source[axis] == 2)
+			in_file(lps, &b, axis, first, end);
+}
+
 /* Rows of the file are converted whole, then scattered to their place. */
 static oq_status fill(const oq_volume *v, const oq_lps_grid *lps, block *b, oq_error *err)
 {
@@ -35,15 +53,13 @@ static oq_status fill(const oq_volume *v, const oq_lps_grid *lps, block *b, oq_e
 	const int64_t place[3] = {1, b->size[0], b->size[0] * b->size[1]};
 	for (int axis = 0; axis < 3; axis++) {
 		int file = lps->source[axis];
-		int64_t first = b->first[axis] < 0 ? 0 : b->first[axis], end = b->first[axis] + b->size[axis];
-		end = end < lps->size[axis] ? end : lps->size[axis];
-		from[file] = lps->flip[axis] ? lps->size[axis] - end : first;
-		to[file] = lps->flip[axis] ? lps->size[axis] - first : end;
+		in_file(lps, b, axis, &from[file], &to[file]);
 		stride[file] = lps->flip[axis] ? -place[axis] : place[axis];
 		array_of[file] = axis;
 	}
 	if (to[0] <= from[0] || to[1] <= from[1] || to[2] <= from[2])
 		return OQ_OK;
+	OQ_TRY(oq_volume_need(v, from[2], to[2], err));
 	int64_t origin = 0, count = to[0] - from[0];
 	for (int file = 0; file < 3; file++) {
 		int64_t axis = array_of[file], array_index = lps->flip[axis] ? lps->size[axis] - 1 - from[file] : from[file];

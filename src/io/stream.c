@@ -85,6 +85,16 @@ void oq_stream_close(oq_stream *s)
 	oq_free(s);
 }
 
+const char *oq_stream_path(const oq_stream *s)
+{
+	return s->path;
+}
+
+bool oq_stream_is_inflating(const oq_stream *s)
+{
+	return s->inflating;
+}
+
 bool oq_stream_is_gzip(const oq_stream *s)
 {
 	return s->gzip;
@@ -180,6 +190,11 @@ static oq_status read_gzip(oq_stream *s, unsigned char *buffer, size_t bytes, si
 oq_status oq_stream_read(oq_stream *s, void *buffer, size_t bytes, size_t *got, oq_error *err)
 {
 	return s->inflating ? read_gzip(s, buffer, bytes, got, err) : read_plain(s, buffer, bytes, got, err);
+}
+
+oq_status oq_stream_read_at(const oq_stream *s, void *buffer, size_t bytes, uint64_t offset, oq_error *err)
+{
+	return oq_file_read_at(s->fd, s->path, buffer, bytes, s->start + offset, OQ_E_INPUT, err);
 }
 
 bool oq_stream_read_whole(oq_stream *s, void *out, size_t bytes)

@@ -10,7 +10,9 @@ typedef struct oq_stream oq_stream;
 
 oq_status oq_stream_open(const char *path, oq_stream **out, oq_error *err);
 void oq_stream_close(oq_stream *stream);
+const char *oq_stream_path(const oq_stream *stream);
 bool oq_stream_is_gzip(const oq_stream *stream); /* by its first bytes */
+bool oq_stream_is_inflating(const oq_stream *stream);
 uint64_t oq_stream_size(const oq_stream *stream);
 /* Start over at byte `offset` of the file (at most its size): as it is, or through the gzip or zlib stream that begins there.
  * A freshly opened stream stands at 0, inflating when it is gzip. */
@@ -19,6 +21,8 @@ oq_status oq_stream_begin(oq_stream *stream, uint64_t offset, bool inflate, oq_e
 uint64_t oq_stream_capacity(const oq_stream *stream);
 /* Up to `bytes`; *got is less only at the end of the stream. */
 oq_status oq_stream_read(oq_stream *stream, void *buffer, size_t bytes, size_t *got, oq_error *err);
+/* Of one that does not inflate: exactly `bytes` from `offset` behind its begin; the place of oq_stream_read stays. Thread-safe. */
+oq_status oq_stream_read_at(const oq_stream *stream, void *buffer, size_t bytes, uint64_t offset, oq_error *err);
 /* From a fresh begin of an inflating stream: everything at once into `out`, faster than reading. False = it did not work out,
  * for whatever reason, and nothing was consumed: read as usual, which also says what is wrong. */
 bool oq_stream_read_whole(oq_stream *stream, void *out, size_t bytes);

@@ -1,14 +1,14 @@
-/* Reading scans: header first, sizes before memory, then the voxels, then one look at their values. */
+/* Opening scans: header first, sizes before memory, then the voxels, if they are compressed. What raw ones hold: voxels.c. */
 #include "io/volume.h"
 
 #include "core/mem.h"
 #include "formats.h"
+#include "voxels.h"
 
-#include <math.h>
 #include <string.h>
 
 #define DEFAULT_MAX ((size_t)8 << 30)
-#define HU_LIMIT 1e6 /* far beyond any scanner's scale, even padded and extended ones */
+#define MOST_SLICES 100000 /* of a metre at a hundredth of a millimetre; each has an entry of its own in memory */
 
 typedef struct loader {
 	const char *path;
@@ -67,6 +67,8 @@ static oq_status check_size(const loader *l)
 			(unsigned long long)(l->place.offset + skip), (unsigned long long)(l->place.offset + capacity));
 	if (bytes > most)
 		return oq_fail(l->err, OQ_E_INPUT, "E_SIZE", "%s: declares %zu bytes of voxels, at most %zu are accepted", l->path, bytes, most);
+	if (l->volume->dims[2] > MOST_SLICES)
+		return oq_fail(l->err, OQ_E_INPUT, "E_SIZE", "%s: has %lld slices, at most %d are accepted", l->path, (long long)l->volume->dims[2], MOST_SLICES);
 	return OQ_OK;
 }
 
@@ -84,16 +86,6 @@ static oq_status skip_bytes(loader *l, uint64_t bytes, const char *what)
 	return OQ_OK;
 }
 
-static void swap_bytes(unsigned char *bytes, size_t count, size_t item)
-{
-	for (size_t i = 0; i < count; i += item)
-		for (size_t k = 0; k < item / 2; k++) {
-			unsigned char t = bytes[i + k];
-			bytes[i + k] = bytes[i + item - 1 - k];
-			bytes[i + item - 1 - k] = t;
-		}
-}
-
 #define HEAD_MOST ((uint64_t)1 << 20) /* what may lie before the voxels in a stream that is decoded at once */
 
 /* The voxels by way of a buffer that also holds what lies before them in their stream. */
@@ -104,6 +96,11 @@ static bool decode_at_once(loader *l, size_t room)
 		return true;
 	}
 	return false;
+}
+
+static void note_trailing(loader *l)
+{
+	oq_notes_add(&l->volume->notes, "W_TRAILING", "bytes follow its voxels; they were ignored");
 }
 
 static oq_status decode(loader *l)
@@ -118,104 +115,39 @@ static oq_status decode(loader *l)
 	/* Reading on makes gzip check its checksum and length. */
 	OQ_TRY(oq_stream_read(l->voxel_stream, &after, 1, &extra, l->err));
 	if (extra || oq_stream_has_garbage(l->voxel_stream))
-		oq_notes_add(&l->volume->notes, "W_TRAILING", "bytes follow its voxels; they were ignored");
+		note_trailing(l);
 	return OQ_OK;
 }
 
+/* Compressed voxels are decoded; raw ones stay in their file until they are needed. */
 static oq_status read_voxels(loader *l)
 {
-	size_t bytes = l->place.bytes, room = l->place.skip <= HEAD_MOST ? bytes + (size_t)l->place.skip : bytes;
+	const oq_voxel_place *p = &l->place;
+	size_t room = p->skip <= HEAD_MOST ? p->bytes + (size_t)p->skip : p->bytes;
 	l->volume->voxels = oq_alloc_aligned(room);
 	if (!l->volume->voxels)
 		return oq_fail_memory(l->err, l->path, room);
-	if (!decode_at_once(l, room))
-		OQ_TRY(decode(l));
-	if (l->place.swapped)
-		swap_bytes(l->volume->voxels, bytes, oq_dtype_size(l->volume->dtype));
+	if (oq_stream_is_inflating(l->voxel_stream))
+		return decode_at_once(l, room) ? OQ_OK : decode(l);
+	if (p->bytes + p->skip + p->behind < oq_stream_capacity(l->voxel_stream))
+		note_trailing(l);
 	return OQ_OK;
 }
 
-#define LOOK 65536 /* voxels looked at together */
-
-typedef struct look {
-	float low, high;
-	int64_t bad; /* not finite */
-} look;
-
-static look look_at(const oq_volume *v, size_t first, size_t count)
+/* The volume keeps the stream that its voxels are still in. */
+static oq_status keep_source(loader *l)
 {
-	float values[4096];
-	look l = {INFINITY, -INFINITY, 0};
-	const unsigned char *voxels = v->voxels;
-	for (size_t at = 0; at < count; at += 4096) {
-		size_t some = count - at < 4096 ? count - at : 4096;
-		oq_dtype_to_f32(v->dtype, voxels + (first + at) * oq_dtype_size(v->dtype), some, values);
-		for (size_t i = 0; i < some; i++) {
-			float x = values[i];
-			l.low = x < l.low ? x : l.low;
-			l.high = x > l.high ? x : l.high;
-			l.bad += !(x - x == 0.0f);
-		}
+	bool raw = !oq_stream_is_inflating(l->voxel_stream);
+	oq_voxels *source;
+	OQ_TRY(oq_voxels_make(l->volume, l->path, l->options, &source, l->err));
+	l->volume->source = source;
+	source->swapped = l->place.swapped;
+	if (raw) {
+		source->stream = l->voxel_stream;
+		source->skip = l->place.skip;
+		l->header_stream = l->header_stream == l->voxel_stream ? NULL : l->header_stream;
+		l->voxel_stream = NULL;
 	}
-	return l;
-}
-
-/* Range and finiteness of the raw values, in blocks so that threads share the work. */
-static look look_at_all(const oq_volume *v)
-{
-	size_t count = (size_t)(v->dims[0] * v->dims[1] * v->dims[2]);
-	float low = INFINITY, high = -INFINITY;
-	int64_t bad = 0;
-#pragma omp parallel for reduction(min : low) reduction(max : high) reduction(+ : bad)
-	for (size_t at = 0; at < count; at += LOOK) {
-		look some = look_at(v, at, count - at < LOOK ? count - at : LOOK);
-		low = some.low < low ? some.low : low;
-		high = some.high > high ? some.high : high;
-		bad += some.bad;
-	}
-	return (look){low, high, bad};
-}
-
-#define AIR_HU -1024.0
-
-/* Every NaN and infinity becomes the raw value of air. Only floats hold any. */
-static void make_air(oq_volume *v, int64_t bad)
-{
-	size_t count = (size_t)(v->dims[0] * v->dims[1] * v->dims[2]);
-	double air = (AIR_HU - v->inter) / v->slope;
-	float *f = v->voxels;
-	double *d = v->voxels;
-	for (size_t i = 0; i < count; i++) {
-		if (v->dtype == OQ_F32 && !isfinite(f[i]))
-			f[i] = (float)air;
-		/* beyond float32 is infinite to everything that follows */
-		if (v->dtype == OQ_F64 && !isfinite((float)d[i]))
-			d[i] = air;
-	}
-	oq_notes_add(&v->notes, "W_NONFINITE", "%lld voxels are NaN or infinite, taken as %g HU", (long long)bad, AIR_HU);
-}
-
-static oq_status check_values(loader *l)
-{
-	oq_volume *v = l->volume;
-	look raw = look_at_all(v);
-	if (raw.bad && l->options && l->options->nonfinite_as_air && raw.bad < v->dims[0] * v->dims[1] * v->dims[2]) {
-		make_air(v, raw.bad);
-		raw = look_at_all(v);
-	}
-	if (raw.bad)
-		return oq_fail(l->err, OQ_E_INPUT, "E_NONFINITE", "%s: %lld voxels are NaN or infinite, expected HU everywhere", l->path, (long long)raw.bad);
-	double a = (double)raw.low * v->slope + v->inter, b = (double)raw.high * v->slope + v->inter;
-	v->hu_min = (float)fmin(a, b);
-	v->hu_max = (float)fmax(a, b);
-	if (!(fabs(a) <= HU_LIMIT && fabs(b) <= HU_LIMIT))
-		return oq_fail(l->err, OQ_E_INPUT, "E_HU_RANGE", "%s: values reach from %g to %g, expected HU", l->path, fmin(a, b), fmax(a, b));
-	if (v->hu_min == v->hu_max)
-		oq_notes_add(&v->notes, "W_CONSTANT", "every voxel is %g HU", (double)v->hu_min);
-	else if (v->hu_min >= 0 && v->hu_max <= 255)
-		oq_notes_add(&v->notes, "W_HU_RANGE", "values reach from %g to %g: looks windowed, not HU", (double)v->hu_min, (double)v->hu_max);
-	else if (v->hu_min >= 0)
-		oq_notes_add(&v->notes, "W_HU_RANGE", "no value below 0: is the HU offset missing?");
 	return OQ_OK;
 }
 
@@ -225,10 +157,10 @@ static oq_status load(loader *l)
 	OQ_TRY(open_voxels(l));
 	OQ_TRY(check_size(l));
 	OQ_TRY(read_voxels(l));
-	return check_values(l);
+	return keep_source(l);
 }
 
-oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err)
+oq_status oq_volume_open(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err)
 {
 	loader l = {.path = path, .options = options, .volume = oq_calloc(1, sizeof *l.volume), .err = err};
 	if (!l.volume)
@@ -250,10 +182,25 @@ oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_
 	return status;
 }
 
+oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err)
+{
+	oq_volume *volume = NULL;
+	OQ_TRY(oq_volume_open(path, options, &volume, err));
+	oq_status status = oq_volume_need(volume, 0, volume->dims[2], err);
+	if (status == OQ_OK)
+		status = oq_volume_judge(volume, 0, volume->dims[2], &volume->notes, err);
+	if (status == OQ_OK)
+		*out = volume;
+	else
+		oq_volume_free(volume);
+	return status;
+}
+
 void oq_volume_free(oq_volume *volume)
 {
 	if (!volume)
 		return;
+	oq_voxels_free(volume->source);
 	oq_free_aligned(volume->voxels);
 	oq_notes_free(&volume->notes);
 	oq_free(volume);

@@ -69,5 +69,21 @@ expect 2 "$oq" inspect good.csv --seed 1,2,3
 expect 2 "$oq" inspect mg.oq mg.oq
 expect 0 "$oq" inspect "$ct/example_ct.nii.gz" --seed=-3.7,158.2,266.9
 says out.txt 'mm outside the scan; inside if the coordinates were RAS'
+
+# A NaN in a slice that no patch needs: the scan's report names it, the row is good, whatever the format; without a package the row is all of the scan.
+cp "$data/nifti_bad/ok_04_float64.nii" far.nii
+printf '\0\0\0\0\0\0\370\177' | dd of=far.nii bs=1 seek=$((352 + 8 * 9 * 72)) conv=notrunc status=none
+gzip -k far.nii
+printf 'image_path,coordX,coordY,coordZ\nfar.nii,1,2,3\nfar.nii.gz,1,2,3\nfar.nii,1,2,18\nfar.nii.gz,1,2,18\n' >far_seeds.csv
+expect 3 "$oq" inspect "$data/tools/tiny" far_seeds.csv
+says err.txt '2 of 4 rows would fail; the first: row 2 \(line 4\): scan: 1 voxels are NaN or infinite'
+says out.txt '^scan 1 .*8 x 9 x 10 voxels .*1 voxels are NaN or infinite, expected HU everywhere \(fails rows that need those slices\)$'
+expect 3 "$oq" embed "$data/tools/tiny" far_seeds.csv -o far.npy
+sed 1d far.csv | cut -d, -f5- | sort | uniq -c >twins
+check test "$(awk '$1 != 2' twins | wc -l) $(wc -l <twins)" = "0 2"
+expect 4 "$oq" inspect far_seeds.csv
+says err.txt '4 of 4 rows would fail'
+expect 0 "$oq" inspect "$data/tools/tiny" far_seeds.csv --nonfinite air
+check test "$(grep -c 'ok .*W_NONFINITE' out.txt)" = 2
 echo "$((checks - failures)) of $checks checks passed"
 [ $failures = 0 ]

@@ -13,7 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *path = fuzz_file(data, size, ".nrrd");
 	if (oq_volume_read(path, &options, &volume, &err) == OQ_OK) {
 		float last = oq_volume_hu(volume, volume->dims[0] - 1, volume->dims[1] - 1, volume->dims[2] - 1);
-		if (!(last >= volume->hu_min && last <= volume->hu_max) || !isfinite(volume->affine[0][0]))
+		double range[2];
+		oq_volume_range(volume, 0, volume->dims[2], range);
+		if (!(last >= (float)range[0] && last <= (float)range[1]) || !isfinite(volume->affine[0][0]))
 			abort();
 	}
 	oq_volume_free(volume);

@@ -29,6 +29,7 @@ typedef struct oq_patch_info {
 	double seed_ijk[3];      /* continuous voxel index of the seed in the file's own axes */
 	bool seed_inside;        /* nearest voxel lies in the scan */
 	float seed_hu;           /* HU of that voxel; NaN when outside */
+	int64_t slices[2];       /* along k of the file, [first,end): those that the patch and its seed lie in */
 } oq_patch_info;
 
 /* Where a seed lands in a scan. */
@@ -39,6 +40,7 @@ typedef struct oq_seed_place {
 	double outside_mm; /* distance to the scan; 0 inside */
 	const char *hint;  /* what would put it inside, e.g. "inside if the coordinates were RAS"; never applied; "" when nothing would, or inside */
 } oq_seed_place;
+/* The seed's slice must be there (oq_volume_need). */
 void oq_seed_locate(const oq_volume *volume, const double seed_lps_mm[3], oq_seed_place *out);
 
 /* "preprocessing" object of a recipe or package: axes, size, spacing_mm, hu_range, out_range. */

@@ -19,25 +19,35 @@ typedef struct oq_volume_options {
 	const char *name; /* in messages, instead of the path; or NULL */
 } oq_volume_options;
 
+typedef struct oq_voxels oq_voxels;
+
 typedef struct oq_volume {
 	int64_t dims[3];      /* i, j, k; i is fastest in memory */
 	oq_dtype dtype;       /* of `voxels`, native byte order */
-	void *voxels;         /* dims[0]*dims[1]*dims[2] elements */
+	void *voxels;         /* dims[0]*dims[1]*dims[2] elements; all are there after oq_volume_read, those asked for after oq_volume_open */
 	double slope, inter;  /* 1 and 0 where the file has none */
 	double affine[3][4];  /* voxel index (i,j,k,1) -> RAS+ mm */
 	double spacing_mm[3]; /* column norms of the affine */
-	float hu_min, hu_max; /* over the whole volume */
+	oq_voxels *source;     /* where voxels that are not there yet come from, and what is known of each slice; NULL: made in memory */
 	oq_notes notes;       /* warnings of reading */
 } oq_volume;
 
-/* Errors: OQ_E_INPUT with a code of the list in docs/formats.md (E_TRUNCATED, E_MAGIC, E_DIMS, ...). */
+/* Reads everything and judges the values of all slices. Errors: OQ_E_INPUT with a code of the list in docs/formats.md (E_TRUNCATED, E_MAGIC, E_DIMS, ...). */
 oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err);
+/* Header and sizes are checked and compressed voxels decoded; raw ones stay in the file, and no value has been looked at: ask for slices first. */
+oq_status oq_volume_open(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err);
+/* Slices [first,end) along k are in `voxels` afterwards, read and looked at once. Thread-safe. */
+oq_status oq_volume_need(const oq_volume *volume, int64_t first, int64_t end, oq_error *err);
+/* What the values of slices that were asked for say: E_NONFINITE and E_HU_RANGE refuse, warnings go to `notes`, which may be NULL. */
+oq_status oq_volume_judge(const oq_volume *volume, int64_t first, int64_t end, oq_notes *notes, oq_error *err);
+/* Lowest and highest HU of slices that were asked for. */
+void oq_volume_range(const oq_volume *volume, int64_t first, int64_t end, double hu[2]);
 void oq_volume_free(oq_volume *volume);
 
 /* Voxel index -> RAS mm and back (full inverse). */
 void oq_volume_to_ras(const oq_volume *volume, const double ijk[3], double ras[3]);
 void oq_volume_from_ras(const oq_volume *volume, const double ras[3], double ijk[3]);
-/* HU of voxel (i,j,k), which must lie inside. */
+/* HU of voxel (i,j,k), which must lie inside a slice that is there. */
 float oq_volume_hu(const oq_volume *volume, int64_t i, int64_t j, int64_t k);
 
 #endif
