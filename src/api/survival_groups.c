@@ -162,6 +162,24 @@ static bool add_risks(oq_json *root, const oq_survival_run *run)
 	return good;
 }
 
+/* A column for each figure, a place in it for each distinct time. */
+static bool add_curve(oq_json *group, const oq_survival_group *from)
+{
+	static const char *const keys[] = {"time", "at_risk", "events", "censored", "survival", "low95", "high95"};
+	enum { COLUMNS = sizeof keys / sizeof *keys };
+	oq_json *curve = oq_json_add_object(group, "curve"), *columns[COLUMNS];
+	bool good = curve != NULL;
+	for (int k = 0; k < COLUMNS && good; k++)
+		good = (columns[k] = oq_json_add_array(curve, keys[k])) != NULL;
+	for (int64_t i = 0; i < from->step_count && good; i++) {
+		const oq_km_step *s = &from->steps[i];
+		const double values[COLUMNS] = {s->time, (double)s->at_risk, (double)s->events, (double)s->censored, s->survival, s->low, s->high};
+		for (int k = 0; k < COLUMNS && good; k++)
+			good = oq_json_add_number(columns[k], NULL, values[k]);
+	}
+	return good;
+}
+
 static bool add_groups(oq_json *root, const oq_survival_run *run)
 {
 	oq_json *json = oq_json_add_object(root, "groups"), *list;
@@ -174,6 +192,7 @@ static bool add_groups(oq_json *root, const oq_survival_run *run)
 			&& oq_json_add_number(one, "median_time", group->median);
 		if (run->has_logrank)
 			good = good && oq_json_add_number(one, "expected_events", run->logrank.expected[g]);
+		good = good && add_curve(one, group);
 	}
 	oq_json *test = good && run->has_logrank ? oq_json_add_object(json, "log_rank") : NULL;
 	return good && (!run->has_logrank || (test && oq_json_add_number(test, "chi_squared", run->logrank.chi_squared)

@@ -55,7 +55,8 @@ static void print_groups(const cJSON *report)
 			printf(", median not reached\n");
 	}
 	if (test)
-		printf("  log-rank %.3f, %.0f degrees of freedom, p %.3g\n", oq_cli_number(test, "chi_squared"), oq_cli_number(test, "degrees"), oq_cli_number(test, "p"));
+		printf("  log-rank %.3f, %.0f degree%s of freedom, p %.3g\n", oq_cli_number(test, "chi_squared"), oq_cli_number(test, "degrees"),
+			oq_cli_number(test, "degrees") > 1 ? "s" : "", oq_cli_number(test, "p"));
 }
 
 static void print_report(const char *text)

@@ -75,9 +75,58 @@ void oq_json_free(oq_json *json)
 	cJSON_Delete(json);
 }
 
+/* cJSON writes 15 digits where they come within a rounding of the number, and may lose its last bit so. */
+static bool loses_bits(const cJSON *number)
+{
+	char text[32];
+	double value = number->valuedouble;
+	if (value == floor(value) && fabs(value) < 1e15)
+		return false;
+	snprintf(text, sizeof text, "%.15g", value);
+	return strtod(text, NULL) != value; /* reads and writes by the same locale */
+}
+
+static bool any_loses_bits(const cJSON *json)
+{
+	if (cJSON_IsNumber(json))
+		return loses_bits(json);
+	for (const cJSON *e = json ? json->child : NULL; e; e = e->next)
+		if (any_loses_bits(e))
+			return true;
+	return false;
+}
+
+/* Such numbers become text of as many digits, 16 or 17, as read back to the same double; false when out of memory. */
+static bool spell_out(cJSON *json)
+{
+	char text[32];
+	for (cJSON *e = json->child; e; e = e->next)
+		if (!spell_out(e))
+			return false;
+	if (!cJSON_IsNumber(json) || !loses_bits(json))
+		return true;
+	snprintf(text, sizeof text, "%.16g", json->valuedouble);
+	if (strtod(text, NULL) != json->valuedouble)
+		snprintf(text, sizeof text, "%.17g", json->valuedouble);
+	for (char *c = text; *c; c++) /* a decimal comma of the host's */
+		*c = *c == ',' ? '.' : *c;
+	cJSON *raw = cJSON_CreateRaw(text);
+	if (!raw)
+		return false;
+	json->valuestring = raw->valuestring;
+	json->type = cJSON_Raw | (json->type & cJSON_StringIsConst);
+	raw->valuestring = NULL;
+	cJSON_Delete(raw);
+	return true;
+}
+
 oq_status oq_json_print(const oq_json *json, bool pretty, char **text, oq_error *err)
 {
-	char *printed = pretty ? cJSON_Print(json) : cJSON_PrintUnformatted(json);
+	cJSON *exact = any_loses_bits(json) ? cJSON_Duplicate(json, true) : NULL;
+	bool good = !any_loses_bits(json) || (exact && spell_out(exact));
+	const cJSON *source = exact ? exact : json;
+	char *printed = good ? (pretty ? cJSON_Print(source) : cJSON_PrintUnformatted(source)) : NULL;
+	cJSON_Delete(exact);
 	if (!printed)
 		return oq_fail(err, OQ_E_RESOURCE, "E_MEMORY", "JSON: out of memory while printing");
 	*text = oq_strdup(printed); /* cJSON's allocator and ours need not be one */

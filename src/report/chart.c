@@ -115,6 +115,17 @@ static void add_names(oq_text *t, const oq_chart *c, const frame *f, int i)
 	oq_text_add(t, "</text>\n");
 }
 
+oq_chart_row oq_chart_share(const char *label, oq_measure share, double *from)
+{
+	oq_chart_row row = {.value = share.value, .low = share.low, .high = share.high};
+	double least = isfinite(share.low) ? fmin(share.value, share.low) : share.value;
+	snprintf(row.label, sizeof row.label, "%.90s", label);
+	oq_measure_text(share, row.text);
+	if (least < *from)
+		*from = floor(fmax(least, 0) * 10) / 10;
+	return row;
+}
+
 void oq_chart_forest(oq_text *t, const oq_chart *c)
 {
 	frame f = make_frame(c);

@@ -2,6 +2,7 @@
 #ifndef OQ_REPORT_CHART_H
 #define OQ_REPORT_CHART_H
 
+#include "fields.h"
 #include "text.h"
 
 typedef struct oq_chart_row {
@@ -21,6 +22,8 @@ typedef struct oq_chart {
 	int count;
 } oq_chart;
 
+/* A row of a figure between 0 and 1; `from`, where an axis of tenths begins, goes down to it. */
+oq_chart_row oq_chart_share(const char *label, oq_measure share, double *from);
 /* Points with intervals. */
 void oq_chart_forest(oq_text *text, const oq_chart *chart);
 /* Bars from the left end. */

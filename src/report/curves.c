@@ -1,6 +1,4 @@
-#include "report/curves.h"
-
-#include "text.h"
+#include "curves_draw.h"
 
 #include <math.h>
 
@@ -117,25 +115,30 @@ static void add_numbers(oq_text *t, const oq_curves *c, const frame *f)
 	}
 }
 
+void oq_curves_draw(oq_text *t, const oq_curves *c, const char *attributes)
+{
+	frame f = make_frame(c);
+	double width = LEFT + WIDE + RIGHT, height = TOP + HIGH + 80 + LINE * c->count;
+	oq_text_add(t, "<svg%s viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" font-family=\"sans-serif\" font-size=\"13\">\n"
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"10\" y=\"24\" font-size=\"16\" class=\"c\">", attributes, width, height, width, height);
+	oq_text_escape(t, c->title);
+	oq_text_add(t, "</text>\n");
+	if (c->note) {
+		oq_text_add(t, "<text x=\"10\" y=\"44\" fill=\"#444\">");
+		oq_text_escape(t, c->note);
+		oq_text_add(t, "</text>\n");
+	}
+	add_axes(t, c, &f);
+	for (int i = 0; i < c->count; i++)
+		add_curve(t, &f, &c->curves[i], colours[i]);
+	add_numbers(t, c, &f);
+	oq_text_add(t, "</svg>\n");
+}
+
 oq_status oq_report_curves(const oq_curves *c, char **text, oq_error *err)
 {
 	oq_text t = {0};
-	frame f = make_frame(c);
-	double width = LEFT + WIDE + RIGHT, height = TOP + HIGH + 80 + LINE * c->count;
-	oq_text_add(&t, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" font-family=\"sans-serif\" font-size=\"13\">\n"
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"10\" y=\"24\" font-size=\"16\">", width, height, width, height);
-	oq_text_escape(&t, c->title);
-	oq_text_add(&t, "</text>\n");
-	if (c->note) {
-		oq_text_add(&t, "<text x=\"10\" y=\"44\" fill=\"#444\">");
-		oq_text_escape(&t, c->note);
-		oq_text_add(&t, "</text>\n");
-	}
-	add_axes(&t, c, &f);
-	for (int i = 0; i < c->count; i++)
-		add_curve(&t, &f, &c->curves[i], colours[i]);
-	add_numbers(&t, c, &f);
-	oq_text_add(&t, "</svg>\n");
+	oq_curves_draw(&t, c, " xmlns=\"http://www.w3.org/2000/svg\"");
 	return oq_text_finish(&t, text, err);
 }
 

@@ -1,6 +1,7 @@
 #include "fields.h"
 
 #include <math.h>
+#include <stdio.h>
 
 const oq_json *oq_field(const oq_json *root, const char *key)
 {
@@ -31,4 +32,25 @@ double oq_field_at(const oq_json *array, int index)
 	while (value && index-- > 0)
 		value = oq_json_next(value);
 	return value ? oq_json_number(value) : (double)NAN;
+}
+
+oq_measure oq_field_measure(const oq_json *root, const char *value, const char *interval)
+{
+	const oq_json *pair = oq_field(root, interval);
+	return (oq_measure){oq_field_number(root, value), oq_field_at(pair, 0), oq_field_at(pair, 1)};
+}
+
+bool oq_measure_has_interval(oq_measure m)
+{
+	return isfinite(m.low) && isfinite(m.high);
+}
+
+void oq_measure_text(oq_measure m, char text[48])
+{
+	if (!isfinite(m.value))
+		snprintf(text, 48, "\xe2\x80\x93");
+	else if (oq_measure_has_interval(m))
+		snprintf(text, 48, "%.3f (%.3f to %.3f)", m.value, m.low, m.high);
+	else
+		snprintf(text, 48, "%.3f", m.value);
 }

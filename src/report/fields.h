@@ -12,6 +12,15 @@ double oq_field_number(const oq_json *root, const char *key);
 double oq_field_number_in(const oq_json *root, const char *group, const char *key);
 /* "" when it is absent or no string. */
 const char *oq_field_string(const oq_json *root, const char *key);
+/* A figure with its interval; what is absent is NaN. */
+typedef struct oq_measure {
+	double value, low, high;
+} oq_measure;
+oq_measure oq_field_measure(const oq_json *root, const char *value, const char *interval);
+bool oq_measure_has_interval(oq_measure measure);
+/* "0.632 (0.590 to 0.671)", or an en dash where there is no value. */
+void oq_measure_text(oq_measure measure, char text[48]);
+
 /* Element `index` of an array of numbers; NaN when there is none. */
 double oq_field_at(const oq_json *array, int index);
 

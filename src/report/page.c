@@ -72,6 +72,19 @@ void oq_table_end(oq_text *t)
 	oq_text_add(t, "</tbody></table></div>\n");
 }
 
+void oq_list_warnings(oq_text *t, const oq_json *notes)
+{
+	if (!notes || !oq_json_is_array(notes) || !oq_json_count(notes))
+		return;
+	oq_text_add(t, "<ul class=\"warn\">");
+	for (const oq_json *n = oq_json_first(notes); n; n = oq_json_next(n)) {
+		oq_text_add(t, "<li>");
+		oq_text_escape(t, oq_json_string(n));
+		oq_text_add(t, "</li>");
+	}
+	oq_text_add(t, "</ul>\n");
+}
+
 static const char style[] =
 	":root{--ink:#1b2733;--soft:#5b6773;--line:#d9dee3;--main:#1f4e79;--paper:#fff}"
 	"*{box-sizing:border-box}html{-webkit-text-size-adjust:100%}"

@@ -11,7 +11,7 @@
 typedef struct entry {
 	const oq_json *json;
 	const char *name, *kind; /* of the interval */
-	double auc, low, high;
+	oq_measure auc;
 	int best, worst;         /* ranks that it may have */
 } entry;
 
@@ -21,24 +21,20 @@ typedef struct endpoint {
 	bool tested;             /* ranks are by paired tests, else by intervals */
 } endpoint;
 
-static bool take_interval(entry *e, const oq_json *group, const char *key, const char *kind)
+static bool take(entry *e, const oq_json *group, const char *value, const char *interval, const char *kind)
 {
-	const oq_json *pair = oq_field(group, key);
-	e->low = oq_field_at(pair, 0);
-	e->high = oq_field_at(pair, 1);
+	e->auc = oq_field_measure(group, value, interval);
 	e->kind = kind;
-	return isfinite(e->low) && isfinite(e->high);
+	return isfinite(e->auc.value) && oq_measure_has_interval(e->auc);
 }
 
 /* Pooled scores where there are any; the mean over splits else. The honest interval first, the reference's last. */
 static void read_entry(const oq_json *json, entry *e)
 {
 	const oq_json *pooled = oq_field(json, "pooled"), *auc = oq_field(json, "auc");
-	*e = (entry){.json = json, .name = oq_field_string(json, "name"), .auc = oq_field_number(pooled, "auc")};
-	if (isfinite(e->auc) && (take_interval(e, pooled, "bootstrap95", "bootstrap by patient") || take_interval(e, pooled, "delong95", "DeLong")))
-		return;
-	e->auc = oq_field_number(auc, "mean");
-	if (!take_interval(e, auc, "nadeau_bengio95", "Nadeau-Bengio") && !take_interval(e, auc, "reference95", "reference (too narrow)"))
+	*e = (entry){.json = json, .name = oq_field_string(json, "name")};
+	if (!take(e, pooled, "auc", "bootstrap95", "bootstrap by patient") && !take(e, pooled, "auc", "delong95", "DeLong")
+		&& !take(e, auc, "mean", "nadeau_bengio95", "Nadeau-Bengio") && !take(e, auc, "mean", "reference95", "reference (too narrow)"))
 		e->kind = "none";
 }
 
@@ -67,8 +63,8 @@ static void rank_by_intervals(endpoint *p)
 {
 	for (int i = 0; i < p->count; i++)
 		for (int k = 0; k < p->count; k++) {
-			p->entries[i].best += p->entries[k].low > p->entries[i].high;
-			p->entries[i].worst -= p->entries[k].high < p->entries[i].low;
+			p->entries[i].best += p->entries[k].auc.low > p->entries[i].auc.high;
+			p->entries[i].worst -= p->entries[k].auc.high < p->entries[i].auc.low;
 		}
 }
 
@@ -95,7 +91,7 @@ static int best_of(const endpoint *p)
 {
 	int best = -1;
 	for (int i = 0; i < p->count; i++)
-		if (isfinite(p->entries[i].auc) && (best < 0 || p->entries[i].auc > p->entries[best].auc))
+		if (isfinite(p->entries[i].auc.value) && (best < 0 || p->entries[i].auc.value > p->entries[best].auc.value))
 			best = i;
 	return best;
 }
@@ -104,17 +100,8 @@ static void draw(oq_text *t, const endpoint *p, const char *title)
 {
 	oq_chart_row rows[OQ_REPORT_ROWS];
 	double least = 0.4;
-	for (int i = 0; i < p->count; i++) {
-		const entry *e = &p->entries[i];
-		oq_chart_row *r = &rows[i];
-		*r = (oq_chart_row){.value = e->auc, .low = e->low, .high = e->high};
-		snprintf(r->label, sizeof r->label, "%s", e->name);
-		if (isfinite(e->low))
-			snprintf(r->text, sizeof r->text, "%.3f (%.3f to %.3f)", e->auc, e->low, e->high);
-		else
-			snprintf(r->text, sizeof r->text, "%.3f", e->auc);
-		least = isfinite(e->low) && e->low < least ? floor(fmax(e->low, 0) * 10) / 10 : least;
-	}
+	for (int i = 0; i < p->count; i++)
+		rows[i] = oq_chart_share(p->entries[i].name, p->entries[i].auc, &least);
 	const oq_chart chart = {.title = title, .axis = "area under the ROC curve (95 % interval)", .from = least, .to = 1, .step = 0.1, .line = 0.5, .line_label = "chance",
 		.rows = rows, .count = p->count};
 	oq_chart_forest(t, &chart);
@@ -127,12 +114,12 @@ static void add_table(oq_text *t, const endpoint *p)
 		const entry *e = &p->entries[i];
 		const oq_json *auc = oq_field(e->json, "auc");
 		char text[64] = "", rank[48];
-		if (isfinite(e->low))
-			snprintf(text, sizeof text, "%.3f to %.3f", e->low, e->high);
+		if (oq_measure_has_interval(e->auc))
+			snprintf(text, sizeof text, "%.3f to %.3f", e->auc.low, e->auc.high);
 		snprintf(rank, sizeof rank, e->best == e->worst ? "%d" : "%d to %d", e->best, e->worst);
 		oq_text_add(t, "<tr>");
 		oq_cell_text(t, e->name);
-		oq_cell_number(t, e->auc, 3);
+		oq_cell_number(t, e->auc.value, 3);
 		oq_text_add(t, "<td class=\"n\">%s</td>", text);
 		oq_cell_text(t, e->kind);
 		oq_text_add(t, "<td class=\"n\">%s</td>", rank);
@@ -156,15 +143,7 @@ static void add_notes(oq_text *t, const oq_json *document, const endpoint *p)
 		: "a model stands above another where their intervals do not overlap, which is stricter than a paired test.</p>\n");
 	if (p->left_out)
 		oq_text_add(t, "<p class=\"warn\">%d more models are in the document and not shown.</p>\n", p->left_out);
-	if (!notes || !oq_json_count(notes))
-		return;
-	oq_text_add(t, "<ul class=\"warn\">");
-	for (const oq_json *n = oq_json_first(notes); n; n = oq_json_next(n)) {
-		oq_text_add(t, "<li>");
-		oq_text_escape(t, oq_json_string(n));
-		oq_text_add(t, "</li>");
-	}
-	oq_text_add(t, "</ul>\n");
+	oq_list_warnings(t, notes);
 }
 
 static void make_title(const oq_report_source *s, char title[192])
@@ -207,10 +186,10 @@ void oq_summary_endpoints(oq_text *t, const oq_report *report)
 		make_title(s, title);
 		oq_text_add(t, "<li><b>");
 		oq_text_escape(t, title);
-		oq_text_add(t, ":</b> highest AUC %.3f (", p.entries[best].auc);
+		oq_text_add(t, ":</b> highest AUC %.3f (", p.entries[best].auc.value);
 		oq_text_escape(t, p.entries[best].name);
-		if (isfinite(p.entries[best].low) && isfinite(p.entries[best].high))
-			oq_text_add(t, "; 95 %% interval %.3f to %.3f", p.entries[best].low, p.entries[best].high);
+		if (oq_measure_has_interval(p.entries[best].auc))
+			oq_text_add(t, "; 95 %% interval %.3f to %.3f", p.entries[best].auc.low, p.entries[best].auc.high);
 		oq_text_add(t, ")");
 		if (p.count > 1)
 			oq_text_add(t, "; %d of the other %d cannot be told from it", rivals, p.count - 1);

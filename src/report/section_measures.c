@@ -120,7 +120,7 @@ void oq_section_similarity(oq_text *t, const oq_report *report)
 			if (read_matrix(s->document, maps[i].key, m)) {
 				const oq_heatmap map = {.title = maps[i].title, .names = m->names, .count = m->count, .values = m->values, .low = 0, .high = maps[i].high};
 				oq_text_add(t, "<figure>");
-				oq_heatmap_draw(t, &map, " role=\"img\"");
+				oq_heatmap_draw(t, &map, " role=\"img\" style=\"font-family:inherit\"");
 				oq_text_add(t, "</figure>\n");
 			}
 		oq_text_add(t, "</div>\n");

@@ -2,30 +2,13 @@
 #include "sections.h"
 
 #include "chart.h"
+#include "curves_draw.h"
 #include "fields.h"
+
+#include "core/mem.h"
 
 #include <math.h>
 #include <stdio.h>
-
-typedef struct measure {
-	double value, low, high;
-} measure;
-
-static measure read_measure(const oq_json *group, const char *value, const char *interval)
-{
-	const oq_json *pair = oq_field(group, interval);
-	return (measure){oq_field_number(group, value), oq_field_at(pair, 0), oq_field_at(pair, 1)};
-}
-
-static void format_measure(char text[48], measure m, const char *missing)
-{
-	if (!isfinite(m.value))
-		snprintf(text, 48, "%s", missing);
-	else if (isfinite(m.low) && isfinite(m.high))
-		snprintf(text, 48, "%.3f (%.3f to %.3f)", m.value, m.low, m.high);
-	else
-		snprintf(text, 48, "%.3f", m.value);
-}
 
 static const oq_json *scores_of(const oq_report_source *s)
 {
@@ -33,10 +16,10 @@ static const oq_json *scores_of(const oq_report_source *s)
 	return list && oq_json_is_array(list) ? oq_json_first(list) : NULL;
 }
 
-static void add_cell(oq_text *t, measure m)
+static void add_cell(oq_text *t, oq_measure m)
 {
 	char text[48];
-	format_measure(text, m, "\xe2\x80\x93");
+	oq_measure_text(m, text);
 	oq_text_add(t, "<td class=\"n\">%s</td>", text);
 }
 
@@ -53,16 +36,8 @@ static void draw(oq_text *t, const oq_report_source *s, const char *title)
 {
 	oq_chart_row rows[OQ_REPORT_ROWS];
 	oq_chart chart = {.title = title, .axis = "Harrell's C (95 % interval)", .from = 0.4, .to = 1, .step = 0.1, .line = 0.5, .line_label = "chance", .rows = rows};
-	for (const oq_json *score = scores_of(s); score && chart.count < OQ_REPORT_ROWS; score = oq_json_next(score)) {
-		measure c = read_measure(oq_field(score, "harrell"), "c", "bootstrap95");
-		oq_chart_row *r = &rows[chart.count++];
-		*r = (oq_chart_row){.value = c.value, .low = c.low, .high = c.high};
-		snprintf(r->label, sizeof r->label, "%.90s", oq_field_string(score, "name"));
-		format_measure(r->text, c, "");
-		double least = fmin(c.value, isfinite(c.low) ? c.low : c.value);
-		if (least < chart.from)
-			chart.from = floor(fmax(least, 0) * 10) / 10;
-	}
+	for (const oq_json *score = scores_of(s); score && chart.count < OQ_REPORT_ROWS; score = oq_json_next(score))
+		rows[chart.count++] = oq_chart_share(oq_field_string(score, "name"), oq_field_measure(oq_field(score, "harrell"), "c", "bootstrap95"), &chart.from);
 	if (chart.count)
 		oq_chart_forest(t, &chart);
 }
@@ -75,10 +50,10 @@ static void add_scores(oq_text *t, const oq_report_source *s)
 		const char *missing = oq_field_string(cox, "not_fitted");
 		oq_text_add(t, "<tr>");
 		oq_cell_text(t, oq_field_string(score, "name"));
-		add_cell(t, read_measure(oq_field(score, "harrell"), "c", "bootstrap95"));
-		add_cell(t, read_measure(oq_field(score, "uno"), "c", "bootstrap95"));
-		add_cell(t, read_measure(oq_field(score, "against_first"), "harrell", "bootstrap95"));
-		add_cell(t, read_measure(cox, "hazard_ratio_per_sd", "wald95"));
+		add_cell(t, oq_field_measure(oq_field(score, "harrell"), "c", "bootstrap95"));
+		add_cell(t, oq_field_measure(oq_field(score, "uno"), "c", "bootstrap95"));
+		add_cell(t, oq_field_measure(oq_field(score, "against_first"), "harrell", "bootstrap95"));
+		add_cell(t, oq_field_measure(cox, "hazard_ratio_per_sd", "wald95"));
 		oq_text_add(t, "<td class=\"n\">");
 		add_p(t, oq_field_number(cox, "p"));
 		oq_text_add(t, "</td><td>%s", oq_field(score, "probe") ? "ridge Cox on the embedding, out of fold" : "score as given");
@@ -97,7 +72,8 @@ static void add_groups(oq_text *t, const oq_report_source *s)
 	oq_text_add(t, "<p>Groups by ");
 	oq_text_escape(t, oq_field_string(groups, "by"));
 	if (test) {
-		oq_text_add(t, ": log-rank &chi;&sup2; %.3f, %.0f degrees of freedom, p ", oq_field_number(test, "chi_squared"), oq_field_number(test, "degrees"));
+		oq_text_add(t, ": log-rank &chi;&sup2; %.3f, %.0f degree%s of freedom, p ", oq_field_number(test, "chi_squared"), oq_field_number(test, "degrees"),
+			oq_field_number(test, "degrees") > 1 ? "s" : "");
 		add_p(t, oq_field_number(test, "p"));
 	}
 	oq_text_add(t, ".</p>\n");
@@ -114,6 +90,72 @@ static void add_groups(oq_text *t, const oq_report_source *s)
 	oq_table_end(t);
 }
 
+static bool is_step(const oq_curve_step *s)
+{
+	return s->time >= 0 && s->survival >= 0 && s->survival <= 1 && s->at_risk >= 0 && s->events >= 0 && s->censored >= 0;
+}
+
+static int64_t read_count(const oq_json *value)
+{
+	double number = oq_json_number(value);
+	return number >= 0 && number < 1e15 ? (int64_t)number : -1;
+}
+
+/* NULL when the columns of a group's curve are not all there, of one length and in their ranges. Free the steps with oq_free. */
+static oq_curve_step *read_curve(const oq_json *group, int64_t *count)
+{
+	static const char *const keys[] = {"time", "at_risk", "events", "censored", "survival", "low95", "high95"};
+	enum { COLUMNS = sizeof keys / sizeof *keys };
+	const oq_json *columns = oq_field(group, "curve"), *at[COLUMNS];
+	*count = oq_json_count(oq_field(columns, "time"));
+	for (int k = 0; k < COLUMNS; k++) {
+		const oq_json *column = oq_field(columns, keys[k]);
+		if (!column || !oq_json_is_array(column) || oq_json_count(column) != *count)
+			return NULL;
+		at[k] = oq_json_first(column);
+	}
+	oq_curve_step *steps = oq_alloc((size_t)*count * sizeof *steps);
+	bool good = steps && *count > 0;
+	for (int64_t i = 0; i < *count && good; i++) {
+		steps[i] = (oq_curve_step){oq_json_number(at[0]), oq_json_number(at[4]), oq_json_number(at[5]), oq_json_number(at[6]), read_count(at[1]),
+			read_count(at[2]), read_count(at[3])};
+		good = is_step(&steps[i]);
+		for (int k = 0; k < COLUMNS; k++)
+			at[k] = oq_json_next(at[k]);
+	}
+	if (good)
+		return steps;
+	oq_free(steps);
+	return NULL;
+}
+
+/* Kaplan-Meier curves of the groups, with numbers at risk. */
+static void draw_curves(oq_text *t, const oq_report_source *s)
+{
+	const oq_json *list = oq_field(oq_field(s->document, "groups"), "list");
+	oq_curve_step *steps[OQ_CURVES] = {0};
+	oq_curve curves[OQ_CURVES];
+	oq_curves drawing = {.title = "Kaplan-Meier curves", .axis = oq_field_string(oq_field(s->document, "endpoint"), "time"),
+		.note = "Bands: 95 % (Greenwood, on the scale of log survival); strokes: end of follow-up", .curves = curves};
+	bool good = list && oq_json_is_array(list);
+	for (const oq_json *g = good ? oq_json_first(list) : NULL; g && good && drawing.count < OQ_CURVES; g = oq_json_next(g)) {
+		oq_curve *c = &curves[drawing.count];
+		*c = (oq_curve){.name = oq_field_string(g, "name")};
+		c->steps = steps[drawing.count] = read_curve(g, &c->count);
+		good = c->steps != NULL;
+		drawing.count += good;
+	}
+	if (good && drawing.count) {
+		oq_text_add(t, "<figure>");
+		oq_curves_draw(t, &drawing, " role=\"img\" aria-label=\"Kaplan-Meier curves\" style=\"font-family:inherit\"");
+		oq_text_add(t, "</figure>\n");
+	} else {
+		oq_text_add(t, "<p class=\"note\">The document holds no survival curves.</p>\n");
+	}
+	for (int i = 0; i < OQ_CURVES; i++)
+		oq_free(steps[i]);
+}
+
 static void add_notes(oq_text *t, const oq_report_source *s)
 {
 	const oq_json *about = oq_field(s->document, "endpoint"), *notes = oq_field(s->document, "notes");
@@ -124,16 +166,8 @@ static void add_notes(oq_text *t, const oq_report_source *s)
 	oq_text_add(t, ", %.0f events. Intervals of C by bootstrap over patients, of the hazard ratio after Wald.", oq_field_number(about, "events"));
 	if (isfinite(horizon))
 		oq_text_add(t, " Uno's C up to time %g.", horizon);
-	oq_text_add(t, " Not drawn here: the Kaplan-Meier curves, which evaluate survival -o writes beside its document (survival.svg).</p>\n");
-	if (!notes || !oq_json_is_array(notes) || !oq_json_count(notes))
-		return;
-	oq_text_add(t, "<ul class=\"warn\">");
-	for (const oq_json *n = oq_json_first(notes); n; n = oq_json_next(n)) {
-		oq_text_add(t, "<li>");
-		oq_text_escape(t, oq_json_string(n));
-		oq_text_add(t, "</li>");
-	}
-	oq_text_add(t, "</ul>\n");
+	oq_text_add(t, "</p>\n");
+	oq_list_warnings(t, notes);
 }
 
 static void make_title(const oq_report_source *s, char title[192])
@@ -153,6 +187,7 @@ void oq_section_survival(oq_text *t, const oq_report *report)
 		draw(t, s, title);
 		add_scores(t, s);
 		add_groups(t, s);
+		draw_curves(t, s);
 		add_notes(t, s);
 	}
 	oq_text_add(t, "</section>\n");
@@ -162,10 +197,10 @@ void oq_summary_survival(oq_text *t, const oq_report *report)
 {
 	OQ_EACH_SOURCE(s, report, OQ_REPORT_SURVIVAL) {
 		const oq_json *best = NULL, *few = oq_field(s->document, "underpowered");
-		measure most = {.value = -1};
+		oq_measure most = {.value = -1};
 		char title[192], text[48];
 		for (const oq_json *score = scores_of(s); score; score = oq_json_next(score)) {
-			measure c = read_measure(oq_field(score, "harrell"), "c", "bootstrap95");
+			oq_measure c = oq_field_measure(oq_field(score, "harrell"), "c", "bootstrap95");
 			if (c.value > most.value) {
 				most = c;
 				best = score;
@@ -174,7 +209,7 @@ void oq_summary_survival(oq_text *t, const oq_report *report)
 		if (!best)
 			continue;
 		make_title(s, title);
-		format_measure(text, most, "");
+		oq_measure_text(most, text);
 		oq_text_add(t, "<li><b>");
 		oq_text_escape(t, title);
 		oq_text_add(t, ":</b> highest Harrell's C %s: ", text);

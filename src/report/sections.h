@@ -37,5 +37,7 @@ void oq_cell_text(oq_text *text, const char *value);
 /* A row of headings, texts separated by '|'; those that begin with '#' stand above numbers. */
 void oq_table_begin(oq_text *text, const char *headings);
 void oq_table_end(oq_text *text);
+/* A document's notes as a list; nothing when there are none. */
+void oq_list_warnings(oq_text *text, const oq_json *notes);
 
 #endif

@@ -73,6 +73,14 @@ says report.html 'Hazard ratio per SD'
 says report.html 'log-rank &chi;&sup2; '
 says report.html '420 rows of 226 patients, 289 events'
 says report.html '<td>high risk</td>'
+# Kaplan-Meier curves with numbers at risk: low and high risk at times 0 and 500, as survival.csv has them (tests/cli/survival.sh).
+says report.html 'aria-label="Kaplan-Meier curves"'
+says report.html '>At risk</text>'
+for number in 210 115 74; do says report.html ">$number</text>"; done
+sed 's/"survival":/"gone":/' in/survival.json >old.json
+expect 0 "" "$oq" report old.json -o old.html
+well_formed old.html
+says old.html 'The document holds no survival curves'
 checks=$((checks + 1))
 grep -q gCO2e report.html && fail "grams of CO2 were told without being asked for"
 says report.html "$(sha256sum in/knn.json | cut -c1-64)"

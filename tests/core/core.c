@@ -11,6 +11,7 @@
 #include "core/package.h"
 #include "core/safetensors.h"
 
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +128,33 @@ static void test_json(void)
 	memset(deep, '[', sizeof deep);
 	oq_json *json = NULL;
 	OQ_CHECK(oq_json_parse(deep, sizeof deep, "deep", &json, &err) == OQ_E_MODEL && strstr(err.message, "deep:1:65: nested"));
+}
+
+/* Every double reads back to the bit, with no more digits than that takes. */
+static void test_json_numbers(void)
+{
+	static const double awkward[] = {0.1, 1.0 / 3, 0.6315514432387569, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 9007199254740993.0, 1e22, -0.3, 4.9e15, 0.5, 1e15, 123456789.0};
+	oq_error err = {0};
+	oq_json *list = oq_json_array(), *back = NULL;
+	char *text = NULL;
+	uint64_t state = 1;
+	OQ_REQUIRE(list);
+	for (size_t i = 0; i < sizeof awkward / sizeof *awkward; i++)
+		OQ_REQUIRE(oq_json_add_number(list, NULL, awkward[i]));
+	for (int i = 0; i < 2000; i++) {
+		state = state * 6364136223846793005u + 1442695040888963407u;
+		OQ_REQUIRE(oq_json_add_number(list, NULL, ldexp((double)(state >> 11), (int)(state % 120) - 110)));
+	}
+	OQ_REQUIRE(oq_json_print(list, false, &text, &err) == OQ_OK);
+	OQ_CHECK(!strncmp(text, "[0.1,0.3333333333333333,0.6315514432387569,", 43));
+	OQ_REQUIRE(oq_json_parse(text, strlen(text), "numbers", &back, &err) == OQ_OK);
+	const oq_json *b = oq_json_first(back);
+	for (const oq_json *a = oq_json_first(list); a && b; a = oq_json_next(a), b = oq_json_next(b))
+		OQ_CHECK_NEAR(oq_json_number(b), oq_json_number(a), 0);
+	OQ_CHECK(oq_json_count(back) == oq_json_count(list));
+	oq_free(text);
+	oq_json_free(list);
+	oq_json_free(back);
 }
 
 static void test_json_fields(void)
@@ -317,6 +345,7 @@ int main(void)
 	test_sizes();
 	test_sha256();
 	test_json();
+	test_json_numbers();
 	test_json_fields();
 	test_outfile();
 	test_safetensors();
