@@ -58,6 +58,10 @@ int oq_cli_make_folder(const char *path);
 void oq_cli_put_quoted(const char *text);
 /* Prints text on stdout; exit code 7 when stdout is full or broken. */
 int oq_cli_print(const char *text);
+/* A finished command's result, which it frees (NULL: none): as it is for --json, else parsed and told by `people`, unless --quiet. */
+int oq_cli_tell(const oq_common *common, char *text, void (*people)(const cJSON *report));
+/* A finished command's one output. */
+int oq_cli_wrote(const oq_common *common, const char *path);
 /* Flushes stdout; 0, or 7 when something could not be written. */
 int oq_cli_flush(void);
 const char *oq_cli_text(const cJSON *object, const char *key);   /* "" when absent */

@@ -25,13 +25,7 @@ static int run(int argc, char **argv)
 	oq_error err;
 	if (oq_convert(&job, &err) != OQ_OK)
 		return oq_cli_fail(&err);
-	if (common.json) {
-		printf("{\"output\": ");
-		oq_cli_put_quoted(job.output);
-		printf("}\n");
-	} else if (!common.quiet)
-		printf("wrote %s\n", job.output);
-	return oq_cli_flush();
+	return oq_cli_wrote(&common, job.output);
 }
 
 const oq_command oq_command_convert = {"convert", "--model NAME (--checkpoint FILE | --synthetic SEED) -o DIR", "make a package from an official checkpoint",

@@ -83,9 +83,8 @@ static void print_comparisons(const cJSON *report)
 	}
 }
 
-static void print_report(const char *text)
+static void print_report(const cJSON *report)
 {
-	cJSON *report = cJSON_Parse(text);
 	const cJSON *note;
 	print_head(report);
 	print_models(report);
@@ -93,7 +92,6 @@ static void print_report(const char *text)
 	printf("\n%s", cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(report, "underpowered")) ? "UNDERPOWERED\n" : "");
 	cJSON_ArrayForEach(note, cJSON_GetObjectItemCaseSensitive(report, "notes"))
 		printf("note: %s\n", note->valuestring);
-	cJSON_Delete(report);
 }
 
 /* What only some probes have. */
@@ -157,12 +155,7 @@ static int run_probe(const subcommand *which, int argc, char **argv)
 	char *text = NULL;
 	if (oq_evaluate(&job, &text, &err) != OQ_OK)
 		return oq_cli_fail(&err);
-	if (common.json)
-		puts(text);
-	else if (!common.quiet)
-		print_report(text);
-	oq_string_free(text);
-	return oq_cli_flush();
+	return oq_cli_tell(&common, text, print_report);
 }
 
 static const oq_command command_knn = {"evaluate knn", "A.npy [B.npy...] --labels FILE.csv --label COLUMN [--patient COLUMN]", "",

@@ -25,13 +25,7 @@ static int run(int argc, char **argv)
 	oq_error err = {0};
 	if (oq_report_write(&job, &err) != OQ_OK)
 		return oq_cli_fail(&err);
-	if (common.json) {
-		printf("{\"output\": ");
-		oq_cli_put_quoted(job.output);
-		printf("}\n");
-	} else if (!common.quiet)
-		printf("wrote %s\n", job.output);
-	return oq_cli_flush();
+	return oq_cli_wrote(&common, job.output);
 }
 
 const oq_command oq_command_report = {"report", "DIR_OR_FILES... -o report.html", "one page from all results",

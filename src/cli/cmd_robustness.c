@@ -74,15 +74,7 @@ static int run_measure(int argc, char **argv)
 	char *text = NULL;
 	if (oq_robustness(&job, &text, &err) != OQ_OK)
 		return oq_cli_fail(&err);
-	if (common.json) {
-		puts(text);
-	} else if (!common.quiet) {
-		cJSON *report = cJSON_Parse(text);
-		print_report(report);
-		cJSON_Delete(report);
-	}
-	oq_string_free(text);
-	return oq_cli_flush();
+	return oq_cli_tell(&common, text, print_report);
 }
 
 static const oq_command command_jitter = {"robustness jitter", "MANIFEST.csv --jitter MM --draws N [--seed S] -o JITTERED.csv", "",

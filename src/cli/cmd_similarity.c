@@ -22,6 +22,18 @@ static void print_matrix(const cJSON *report, const char *key, const char *title
 	}
 }
 
+static void print_report(const cJSON *report)
+{
+	printf("%.0f rows", oq_cli_number(report, "rows"));
+	if (oq_cli_number(report, "rows_left_out") > 0)
+		printf("; %.0f that failed in some file are left out", oq_cli_number(report, "rows_left_out"));
+	printf("\n");
+	print_matrix(report, "mutual_knn10", "Shared among the 10 nearest neighbours");
+	print_matrix(report, "debiased_cka", "Debiased CKA");
+	print_matrix(report, "rsa_spearman", "RSA (Spearman of cosine distances)");
+	print_matrix(report, "procrustes_angle", "Procrustes angle (radians)");
+}
+
 static int run(int argc, char **argv)
 {
 	oq_common common = {0};
@@ -42,22 +54,7 @@ static int run(int argc, char **argv)
 	char *text = NULL;
 	if (oq_similarity_files(&job, &text, &err) != OQ_OK)
 		return oq_cli_fail(&err);
-	if (common.json) {
-		puts(text);
-	} else if (!common.quiet) {
-		cJSON *report = cJSON_Parse(text);
-		printf("%.0f rows", oq_cli_number(report, "rows"));
-		if (oq_cli_number(report, "rows_left_out") > 0)
-			printf("; %.0f that failed in some file are left out", oq_cli_number(report, "rows_left_out"));
-		printf("\n");
-		print_matrix(report, "mutual_knn10", "Shared among the 10 nearest neighbours");
-		print_matrix(report, "debiased_cka", "Debiased CKA");
-		print_matrix(report, "rsa_spearman", "RSA (Spearman of cosine distances)");
-		print_matrix(report, "procrustes_angle", "Procrustes angle (radians)");
-		cJSON_Delete(report);
-	}
-	oq_string_free(text);
-	return oq_cli_flush();
+	return oq_cli_tell(&common, text, print_report);
 }
 
 const oq_command oq_command_similarity = {"similarity", "A.npy B.npy [C.npy...] [-o DIR]", "how alike models see the same patches",

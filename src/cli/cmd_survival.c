@@ -59,9 +59,8 @@ static void print_groups(const cJSON *report)
 			oq_cli_number(test, "degrees") > 1 ? "s" : "", oq_cli_number(test, "p"));
 }
 
-static void print_report(const char *text)
+static void print_report(const cJSON *report)
 {
-	cJSON *report = cJSON_Parse(text);
 	const cJSON *endpoint = cJSON_GetObjectItemCaseSensitive(report, "endpoint"), *note, *left;
 	printf("%.0f rows, %.0f events", oq_cli_number(endpoint, "rows"), oq_cli_number(endpoint, "events"));
 	if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(endpoint, "patients")))
@@ -75,7 +74,6 @@ static void print_report(const char *text)
 	printf("\n");
 	cJSON_ArrayForEach(note, cJSON_GetObjectItemCaseSensitive(report, "notes"))
 		printf("note: %s\n", note->valuestring);
-	cJSON_Delete(report);
 }
 
 /* Commas separate columns; the text is cut up in place. */
@@ -134,12 +132,7 @@ static int run(int argc, char **argv)
 	char *text = NULL;
 	if (oq_evaluate_survival(&job, &text, &err) != OQ_OK)
 		return oq_cli_fail(&err);
-	if (common.json)
-		puts(text);
-	else if (!common.quiet)
-		print_report(text);
-	oq_string_free(text);
-	return oq_cli_flush();
+	return oq_cli_tell(&common, text, print_report);
 }
 
 const oq_command oq_command_evaluate_survival = {"evaluate survival", "[EMBEDDINGS.npy...] --labels FILE.csv [--score COLUMN]", "",

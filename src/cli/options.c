@@ -237,6 +237,31 @@ int oq_cli_print(const char *text)
 	return oq_cli_flush();
 }
 
+int oq_cli_tell(const oq_common *common, char *text, void (*people)(const cJSON *report))
+{
+	if (text && common->json) {
+		puts(text);
+	} else if (text && !common->quiet) {
+		cJSON *report = cJSON_Parse(text);
+		people(report);
+		cJSON_Delete(report);
+	}
+	oq_string_free(text);
+	return oq_cli_flush();
+}
+
+int oq_cli_wrote(const oq_common *common, const char *path)
+{
+	if (common->json) {
+		printf("{\"output\": ");
+		oq_cli_put_quoted(path);
+		printf("}\n");
+	} else if (!common->quiet) {
+		printf("wrote %s\n", path);
+	}
+	return oq_cli_flush();
+}
+
 const char *oq_cli_text(const cJSON *object, const char *key)
 {
 	const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);

@@ -1,3 +1,4 @@
+/* Kaplan-Meier curves: steps, bands, strokes where follow-up ends, numbers at risk below. */
 #include "curves_draw.h"
 
 #include <math.h>

@@ -133,7 +133,8 @@ static void test_json(void)
 /* Every double reads back to the bit, with no more digits than that takes. */
 static void test_json_numbers(void)
 {
-	static const double awkward[] = {0.1, 1.0 / 3, 0.6315514432387569, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 9007199254740993.0, 1e22, -0.3, 4.9e15, 0.5, 1e15, 123456789.0};
+	static const double awkward[] = {0.1, 1.0 / 3, 0.6315514432387569, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 9007199254740993.0, 1e22, -0.3,
+		4.9e15, 0.5, 1e15, 123456789.0};
 	oq_error err = {0};
 	oq_json *list = oq_json_array(), *back = NULL;
 	char *text = NULL;
