@@ -7,8 +7,11 @@
 #include "eval/cholesky.h"
 #include "eval/inference.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
+
+static_assert(OQ_COX_COLUMNS <= OQ_CHOLESKY_SMALL, "the information matrix is factored as a small one");
 
 #define ITERATIONS 60
 #define HALVINGS 30

@@ -3,18 +3,18 @@
  * in full. Both give the same bits. */
 #include "eval/knn.h"
 
+#include "candidates.h"
+#include "eval/rows.h"
+#include "wide.h"
+
 #include "core/mem.h"
-#include "products.h"
 
 #include <math.h>
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SAME 1e-6
 #define SURE 1e-12   /* what distances in double may be off by */
-#define BLOCK 384    /* queries at a time: packed, they stay in the last level cache */
-#define FEW 1024     /* rows: fewer are not worth filtering */
 
 typedef struct near {
 	double distance;
@@ -32,27 +32,15 @@ typedef struct search {
 	int64_t *queries;  /* [query_count]: rows that any split asks for */
 	int64_t *gallery;  /* [gallery_count]: rows that any split trains on */
 	int64_t query_count, gallery_count;
-	int64_t wanted;    /* candidates per query that make a full search unlikely */
 	int count, most, threads;
-	oq_isa isa;
+	const oq_wide *wide;
+	oq_candidate_search filter; /* its `wanted`: candidates that make a full search unlikely */
 } search;
 #define OUTSIDE INT64_MIN
 
-static double dot(const float *a, const float *b, int64_t n)
-{
-	double sums[4] = {0}; /* four chains: the order is fixed, and they do not wait for each other */
-	int64_t i = 0;
-	for (; i + 4 <= n; i += 4)
-		for (int k = 0; k < 4; k++)
-			sums[k] += (double)a[i + k] * (double)b[i + k];
-	for (; i < n; i++)
-		sums[0] += (double)a[i] * (double)b[i];
-	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
 static double distance_of(const search *s, int64_t a, int64_t b)
 {
-	double cosine = dot(oq_matrix_row(s->x, a), oq_matrix_row(s->x, b), s->x->columns) / (s->norms[a] * s->norms[b]);
+	double cosine = s->wide->dot_floats(oq_matrix_row(s->x, a), oq_matrix_row(s->x, b), s->x->columns) / (s->norms[a] * s->norms[b]);
 	return fmin(fmax(1 - cosine, 0), 2);
 }
 
@@ -124,122 +112,29 @@ static void vote_of_row(const search *s, int64_t row, const int64_t *rows, int64
 	}
 }
 
-/* Candidates of one query: those whose product may be among the `wanted` largest. */
-typedef struct pool {
-	float *product;
-	int64_t *row;
-	int64_t count, room;
-	float least; /* nothing below matters */
-} pool;
-
-static int descending(const void *a, const void *b)
-{
-	float x = *(const float *)a, y = *(const float *)b;
-	return (x < y) - (x > y);
-}
-
-/* Drops what is certainly not among the `wanted` nearest. scratch [count] */
-static void thin_out(pool *p, int64_t wanted, double error, float *scratch)
-{
-	if (p->count <= wanted)
-		return;
-	memcpy(scratch, p->product, (size_t)p->count * sizeof *scratch);
-	qsort(scratch, (size_t)p->count, sizeof *scratch, descending);
-	int64_t kept = 0;
-	p->least = (float)((double)scratch[wanted - 1] - 2 * error);
-	for (int64_t i = 0; i < p->count; i++)
-		if (p->product[i] >= p->least) {
-			p->product[kept] = p->product[i];
-			p->row[kept++] = p->row[i];
-		}
-	p->count = kept;
-}
-
 /* A thread's own. */
 typedef struct worker {
-	pool pools[BLOCK];
-	float *packed, *panel, *scratch; /* [BLOCK/rows][columns][rows], [columns][tile columns], [largest pool] */
-	double *distance, *room;         /* [gallery] each */
-	int64_t scratch_room;
+	oq_candidates *candidates;
+	double *distance, *room; /* [gallery] each */
 } worker;
 
-static bool offer(const search *s, worker *w, pool *p, double error, float product, int64_t row)
-{
-	if (p->count == p->room) {
-		thin_out(p, s->wanted, error, w->scratch);
-		if (2 * p->count > p->room) { /* too many are alike: room for them all */
-			int64_t room = 2 * p->room;
-			float *products = oq_realloc(p->product, (size_t)room * sizeof *products);
-			p->product = products ? products : p->product;
-			int64_t *rows = products ? oq_realloc(p->row, (size_t)room * sizeof *rows) : NULL;
-			p->row = rows ? rows : p->row;
-			float *scratch = rows && room > w->scratch_room ? oq_realloc(w->scratch, (size_t)room * sizeof *scratch) : w->scratch;
-			if (!products || !rows || !scratch)
-				return false;
-			w->scratch = scratch;
-			w->scratch_room = room > w->scratch_room ? room : w->scratch_room;
-			p->room = room;
-		}
-	}
-	if (product >= p->least) {
-		p->product[p->count] = product;
-		p->row[p->count++] = row;
-	}
-	return true;
-}
-
-/* Products of a block of queries with the whole gallery. */
-static bool fill_pools(const search *s, worker *w, int64_t first, int64_t count)
-{
-	int64_t columns = s->x->columns, size = columns * OQ_TILE_ROWS;
-	double error = oq_products_error(columns);
-	float tile[OQ_TILE_ROWS * OQ_TILE_COLUMNS];
-	for (int64_t q = 0; q < count; q += OQ_TILE_ROWS)
-		oq_products_pack(s->x, s->queries, first + q, count - q < OQ_TILE_ROWS ? count - q : OQ_TILE_ROWS, OQ_TILE_ROWS, s->norms,
-			w->packed + q / OQ_TILE_ROWS * size);
-	for (int64_t g = 0; g < s->gallery_count; g += OQ_TILE_COLUMNS) {
-		int64_t here = s->gallery_count - g < OQ_TILE_COLUMNS ? s->gallery_count - g : OQ_TILE_COLUMNS;
-		oq_products_pack(s->x, s->gallery, g, here, OQ_TILE_COLUMNS, s->norms, w->panel);
-		for (int64_t q = 0; q < count; q++) {
-			if (q % OQ_TILE_ROWS == 0)
-				oq_products_tile(s->isa, w->packed + q / OQ_TILE_ROWS * size, w->panel, columns, tile);
-			const float *products = tile + q % OQ_TILE_ROWS * OQ_TILE_COLUMNS;
-			for (int64_t j = 0; j < here; j++)
-				if (products[j] >= w->pools[q].least && !offer(s, w, &w->pools[q], error, products[j], s->gallery[g + j]))
-					return false;
-		}
-	}
-	return true;
-}
-
-/* What is in no pool has a product below least = (the wanted-th largest) - 2 error, so its cosine is below least + error. */
 static bool vote_of_block(const search *s, worker *w, int64_t first, int64_t count)
 {
-	double error = oq_products_error(s->x->columns);
-	for (int64_t q = 0; q < count; q++) {
-		w->pools[q].count = 0;
-		w->pools[q].least = -INFINITY;
-	}
-	if (!fill_pools(s, w, first, count))
+	const int64_t *rows;
+	double below;
+	if (!oq_candidates_find(w->candidates, &s->filter, first, count))
 		return false;
 	for (int64_t q = 0; q < count; q++) {
-		pool *p = &w->pools[q];
-		thin_out(p, s->wanted, error, w->scratch);
-		vote_of_row(s, s->queries[first + q], p->row, p->count, 1 - ((double)p->least + error) - SURE, w->distance, w->room);
+		int64_t some = oq_candidates_of(w->candidates, &s->filter, q, &rows, &below);
+		vote_of_row(s, s->queries[first + q], rows, some, 1 - below - SURE, w->distance, w->room);
 	}
 	return true;
 }
 
 static void close_worker(worker *w)
 {
-	for (int q = 0; w && q < BLOCK; q++) {
-		oq_free(w->pools[q].product);
-		oq_free(w->pools[q].row);
-	}
 	if (w) {
-		oq_free(w->packed);
-		oq_free(w->panel);
-		oq_free(w->scratch);
+		oq_candidates_close(w->candidates);
 		oq_free(w->distance);
 		oq_free(w->room);
 	}
@@ -249,19 +144,9 @@ static void close_worker(worker *w)
 static worker *open_worker(const search *s, bool filtered)
 {
 	worker *w = oq_calloc(1, sizeof *w);
-	size_t rows = (size_t)s->gallery_count, columns = (size_t)s->x->columns;
-	bool good = w && (w->distance = oq_alloc(rows * sizeof *w->distance)) && (w->room = oq_alloc(rows * sizeof *w->room));
-	if (good && filtered) {
-		w->scratch_room = 4 * s->wanted;
-		good = (w->packed = oq_alloc(BLOCK * columns * sizeof *w->packed)) && (w->panel = oq_alloc(OQ_TILE_COLUMNS * columns * sizeof *w->panel))
-			&& (w->scratch = oq_alloc((size_t)w->scratch_room * sizeof *w->scratch));
-		for (int q = 0; q < BLOCK && good; q++) {
-			pool *p = &w->pools[q];
-			p->room = w->scratch_room;
-			good = (p->product = oq_alloc((size_t)p->room * sizeof *p->product)) && (p->row = oq_alloc((size_t)p->room * sizeof *p->row));
-		}
-	}
-	if (good)
+	size_t rows = (size_t)s->gallery_count;
+	if (w && (w->distance = oq_alloc(rows * sizeof *w->distance)) && (w->room = oq_alloc(rows * sizeof *w->room))
+		&& (!filtered || (w->candidates = oq_candidates_open(&s->filter))))
 		return w;
 	close_worker(w);
 	return NULL;
@@ -269,7 +154,7 @@ static worker *open_worker(const search *s, bool filtered)
 
 static oq_status vote_all(const search *s, bool filtered, oq_error *err)
 {
-	int64_t step = filtered ? BLOCK : 4, blocks = (s->query_count + step - 1) / step;
+	int64_t step = filtered ? OQ_CANDIDATE_BLOCK : 4, blocks = (s->query_count + step - 1) / step;
 	bool failed = false;
 #pragma omp parallel num_threads(s->threads) reduction(|| : failed)
 	{
@@ -287,7 +172,7 @@ static oq_status vote_all(const search *s, bool filtered, oq_error *err)
 		}
 		close_worker(w);
 	}
-	return failed ? oq_fail_memory(err, "kNN", (size_t)BLOCK * (size_t)s->x->columns * sizeof(float)) : OQ_OK;
+	return failed ? oq_fail_memory(err, "kNN", (size_t)OQ_CANDIDATE_BLOCK * (size_t)s->x->columns * sizeof(float)) : OQ_OK;
 }
 
 static oq_status open_votes(const search *s, int which, oq_error *err)
@@ -328,7 +213,7 @@ static void list_rows(search *s)
 	}
 	for (int w = 0; w < s->count; w++)
 		least = fmin(least, (double)s->splits[w].train / (double)s->gallery_count);
-	s->wanted = (int64_t)ceil((s->most + 1 + (least < 1 ? 6 * sqrt(s->most + 1) : 0)) / least) + 1;
+	s->filter.wanted = (int64_t)ceil((s->most + 1 + (least < 1 ? 6 * sqrt(s->most + 1) : 0)) / least) + 1;
 }
 
 static oq_status open_search(search *s, oq_error *err)
@@ -340,29 +225,31 @@ static oq_status open_search(search *s, oq_error *err)
 	s->places = oq_calloc((size_t)s->count, sizeof *s->places);
 	if (!s->norms || !s->queries || !s->gallery || !s->places)
 		return oq_fail_memory(err, "kNN", rows * sizeof *s->norms);
-	for (int64_t r = 0; r < s->x->rows; r++) {
-		const float *row = oq_matrix_row(s->x, r);
-		double square = dot(row, row, s->x->columns);
-		s->norms[r] = square > 0 ? sqrt(square) : 1;
-	}
+	oq_rows_norms(s->x, s->threads, s->norms);
+	for (int64_t r = 0; r < s->x->rows; r++)
+		s->norms[r] = s->norms[r] > 0 ? s->norms[r] : 1;
 	for (int i = 0; i < s->count; i++)
 		OQ_TRY(open_votes(s, i, err));
 	list_rows(s);
+	s->filter.query_rows = s->queries;
+	s->filter.gallery_rows = s->gallery;
+	s->filter.query_norms = s->filter.gallery_norms = s->norms;
+	s->filter.gallery_count = s->gallery_count;
 	return OQ_OK;
 }
 
 oq_status oq_knn_vote_by(oq_knn_way way, const oq_matrix *x, const uint8_t *class, const oq_split *splits, int count, int most, int threads,
 	oq_knn_votes *votes, oq_error *err)
 {
-	search s = {.x = x, .class = class, .splits = splits, .votes = votes, .count = count, .most = most, .threads = threads};
 	oq_cpu cpu;
 	oq_cpu_detect(&cpu);
-	s.isa = cpu.isa;
+	search s = {.x = x, .class = class, .splits = splits, .votes = votes, .count = count, .most = most, .threads = threads, .wide = oq_wide_for(cpu.isa),
+		.filter = {.queries = x, .gallery = x, .isa = cpu.isa}};
 	for (int i = 0; i < count; i++)
 		votes[i] = (oq_knn_votes){0};
 	oq_status status = open_search(&s, err);
 	if (status == OQ_OK)
-		status = vote_all(&s, way == OQ_KNN_FILTERED || (way == OQ_KNN_CHOOSE && s.gallery_count >= FEW && s.wanted < s.gallery_count / 8), err);
+		status = vote_all(&s, way == OQ_KNN_FILTERED || (way == OQ_KNN_CHOOSE && s.gallery_count >= OQ_CANDIDATE_FEW && s.filter.wanted < s.gallery_count / 8), err);
 	for (int i = 0; i < count && s.places; i++)
 		oq_free(s.places[i]);
 	oq_free(s.places);

@@ -1,8 +1,10 @@
 #include "eval/logistic.h"
 
 #include "core/mem.h"
+#include "dense.h"
 #include "eval/cholesky.h"
 #include "singular.h"
+#include "wide.h"
 
 #include <math.h>
 #include <omp.h>
@@ -27,13 +29,16 @@ typedef struct solver {
 	double *loss;         /* [chunks] */
 	double *room;         /* [threads][width] */
 	double **hessian;     /* [outputs]: factors of the preconditioner, [stride][stride] */
+	const oq_wide *wide;
 } solver;
 
-static void read_row(const oq_features *f, int64_t row, double *out)
+static void read_row(const oq_wide *wide, const oq_features *f, int64_t row, double *out)
 {
 	const float *x = oq_matrix_row(f->x, row);
-	for (int64_t d = 0; d < f->x->columns; d++)
-		out[d] = f->mean ? ((double)x[d] - f->mean[d]) * f->scale[d] : (double)x[d];
+	if (f->mean)
+		wide->standardise(x, f->mean, f->scale, out, f->x->columns);
+	for (int64_t d = 0; d < f->x->columns && !f->mean; d++)
+		out[d] = (double)x[d];
 }
 
 void oq_features_standardise(const oq_matrix *x, const int64_t *rows, int64_t count, double *mean, double *scale)
@@ -59,26 +64,8 @@ static const double *row_of(const solver *s, int64_t i, double *room)
 {
 	if (s->factor)
 		return s->factor + i * s->width;
-	read_row(&s->p->features, s->p->rows[i], room);
+	read_row(s->wide, &s->p->features, s->p->rows[i], room);
 	return room;
-}
-
-static double dot(const double *a, const double *b, int64_t n)
-{
-	double sums[4] = {0};
-	int64_t i = 0;
-	for (; i + 4 <= n; i += 4)
-		for (int k = 0; k < 4; k++)
-			sums[k] += a[i + k] * b[i + k];
-	for (; i < n; i++)
-		sums[0] += a[i] * b[i];
-	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
-static void add_scaled(double *to, double by, const double *from, int64_t n)
-{
-	for (int64_t i = 0; i < n; i++)
-		to[i] += by * from[i];
 }
 
 /* One logit, or one per class, become probabilities; returns -log of the true class's. */
@@ -107,7 +94,7 @@ static double pull(const solver *s, int64_t i, const double *x, const double *po
 	double *share = s->share + i * s->outputs, loss = 0, mean = 0;
 	int class = s->p->class[s->p->rows[i]];
 	for (int o = 0; o < s->outputs; o++)
-		t[o] = dot(x, point + o * s->stride, s->width) + point[o * s->stride + s->width];
+		t[o] = s->wide->dot(x, point + o * s->stride, s->width) + point[o * s->stride + s->width];
 	if (product) {
 		for (int o = 0; o < s->outputs; o++)
 			mean += share[o] * t[o];
@@ -137,19 +124,19 @@ static double pass(const solver *s, const double *point, bool product, double *o
 			const double *x = row_of(s, i, room);
 			s->loss[chunk] += pull(s, i, x, point, product, t);
 			for (int o = 0; o < s->outputs; o++) {
-				add_scaled(sum + o * s->stride, t[o], x, s->width);
+				s->wide->add(sum + o * s->stride, t[o], x, s->width);
 				sum[o * s->stride + s->width] += t[o];
 			}
 		}
 	}
 	memset(out, 0, (size_t)size * sizeof *out);
 	for (int chunk = 0; chunk < s->chunks; chunk++) {
-		add_scaled(out, 1, s->partial + chunk * size, size);
+		s->wide->add(out, 1, s->partial + chunk * size, size);
 		loss += s->loss[chunk];
 	}
 	for (int o = 0; o < s->outputs; o++) {
-		add_scaled(out + o * s->stride, 1, point + o * s->stride, s->width);
-		loss += 0.5 * dot(point + o * s->stride, point + o * s->stride, s->width);
+		s->wide->add(out + o * s->stride, 1, point + o * s->stride, s->width);
+		loss += 0.5 * s->wide->dot(point + o * s->stride, point + o * s->stride, s->width);
 	}
 	return loss;
 }
@@ -170,25 +157,15 @@ static oq_status precondition_one(const solver *s, int output, double *h, oq_err
 		to[s->width] = root;
 	}
 	memset(h, 0, (size_t)(n * n) * sizeof *h);
-#pragma omp parallel for num_threads(s->threads) schedule(dynamic, 8)
-	for (int64_t i = 0; i < n; i++) {
-		double *to = h + i * n;
-		int64_t k = 0;
-		for (; k + 4 <= use; k += 4) {
-			const double *a = rows + k * n, *b = a + n, *c = b + n, *d = c + n;
-			for (int64_t j = 0; j <= i; j++)
-				to[j] += (a[i] * a[j] + b[i] * b[j]) + (c[i] * c[j] + d[i] * d[j]);
-		}
-		for (; k < use; k++)
-			add_scaled(to, rows[k * n + i], rows + k * n, i + 1);
-		to[i] += i < s->width ? 1 : 0;
-		to[i] += 1e-9 * to[i] + 1e-12; /* rounding must not make it indefinite; the answer does not depend on it */
-	}
-	for (int64_t i = 0; i < n; i++)
-		for (int64_t j = 0; j < i; j++)
-			h[j * n + i] = h[i * n + j];
+	const oq_dense_side side = {rows, n, 1, n};
+	oq_status status = oq_dense_add(&side, &side, use, 1, true, s->threads, h, n, err);
 	oq_free(rows);
-	return oq_cholesky(h, (int)n) ? OQ_OK : oq_fail(err, OQ_E_INTERNAL, "E_NUMERIC", "logistic regression: the Hessian is not positive definite");
+	for (int64_t i = 0; i < n; i++) {
+		double *pivot = h + i * n + i;
+		*pivot += i < s->width ? 1 : 0;
+		*pivot += 1e-9 * *pivot + 1e-12; /* rounding must not make it indefinite; the answer does not depend on it */
+	}
+	return status == OQ_OK ? oq_cholesky_large(h, n, s->threads, err) : status;
 }
 
 static oq_status precondition(const solver *s, oq_error *err)
@@ -215,7 +192,7 @@ static void apply_preconditioner(const solver *s, const double *in, double *out)
 {
 	memcpy(out, in, (size_t)(s->outputs * s->stride) * sizeof *out);
 	for (int o = 0; o < s->outputs; o++)
-		oq_cholesky_solve(s->hessian[o], (int)s->stride, out + o * s->stride);
+		oq_cholesky_solve(s->hessian[o], s->stride, out + o * s->stride);
 }
 
 /* step = -H^-1 gradient, to a share `target` of the first residual. Returns the products it took. */
@@ -228,17 +205,17 @@ static int solve_step(const solver *s, vectors *v, double target)
 		v->residual[i] = -v->gradient[i];
 	apply_preconditioner(s, v->residual, v->fixed);
 	memcpy(v->direction, v->fixed, (size_t)n * sizeof *v->fixed);
-	double size = dot(v->residual, v->fixed, n), first = size;
+	double size = s->wide->dot(v->residual, v->fixed, n), first = size;
 	while (products < PRODUCTS && size > target * target * first) {
 		pass(s, v->direction, true, v->product);
 		products++;
-		double curve = dot(v->direction, v->product, n);
+		double curve = s->wide->dot(v->direction, v->product, n);
 		if (!(curve > 0))
 			break;
-		add_scaled(v->step, size / curve, v->direction, n);
-		add_scaled(v->residual, -size / curve, v->product, n);
+		s->wide->add(v->step, size / curve, v->direction, n);
+		s->wide->add(v->residual, -size / curve, v->product, n);
 		apply_preconditioner(s, v->residual, v->fixed);
-		double next = dot(v->residual, v->fixed, n);
+		double next = s->wide->dot(v->residual, v->fixed, n);
 		for (int64_t i = 0; i < n; i++)
 			v->direction[i] = v->fixed[i] + next / size * v->direction[i];
 		size = next;
@@ -250,10 +227,10 @@ static int solve_step(const solver *s, vectors *v, double target)
 static bool go(const solver *s, vectors *v, double *loss)
 {
 	int64_t n = s->outputs * s->stride;
-	double slope = dot(v->gradient, v->step, n), before = largest(v->gradient, n);
+	double slope = s->wide->dot(v->gradient, v->step, n), before = largest(v->gradient, n);
 	for (double share = 1; share > 1e-10; share /= 2) {
 		memcpy(v->trial, v->point, (size_t)n * sizeof *v->trial);
-		add_scaled(v->trial, share, v->step, n);
+		s->wide->add(v->trial, share, v->step, n);
 		double now = pass(s, v->trial, false, v->product);
 		bool falls = now <= *loss + 1e-4 * share * slope, levels = now <= *loss + 1e-12 * fabs(*loss) && largest(v->product, n) < before;
 		if (falls || levels) {
@@ -300,9 +277,9 @@ static void finish(const solver *s, const vectors *v, oq_logistic *out)
 	}
 	for (int64_t i = 0; i < s->count && s->factor; i++) {
 		int class = s->p->class[s->p->rows[i]];
-		read_row(&s->p->features, s->p->rows[i], s->room);
+		read_row(s->wide, &s->p->features, s->p->rows[i], s->room);
 		for (int o = 0; o < s->outputs; o++)
-			add_scaled(out->weights + o * out->columns, ((s->outputs == 1 ? class == 1 : class == o) - s->share[i * s->outputs + o]) * s->weight[class] * s->p->c,
+			s->wide->add(out->weights + o * out->columns, ((s->outputs == 1 ? class == 1 : class == o) - s->share[i * s->outputs + o]) * s->weight[class] * s->p->c,
 				s->room, out->columns);
 	}
 }
@@ -316,7 +293,7 @@ static oq_status open_factor(solver *s, oq_error *err)
 	s->factor = oq_alloc((size_t)n * (size_t)n * sizeof *s->factor);
 	oq_status status = a && s->factor ? OQ_OK : oq_fail_memory(err, "logistic regression", (size_t)n * (size_t)d * sizeof *a);
 	for (int64_t i = 0; i < n && status == OQ_OK; i++)
-		read_row(&s->p->features, s->p->rows[i], a + i * d);
+		read_row(s->wide, &s->p->features, s->p->rows[i], a + i * d);
 	if (status == OQ_OK)
 		status = oq_triangle(a, n, d, s->threads, err);
 	for (int64_t i = 0; i < n && status == OQ_OK; i++)
@@ -367,7 +344,7 @@ static void close_solver(solver *s)
 
 oq_status oq_logistic_fit(const oq_logistic_problem *problem, oq_logistic *out, oq_error *err)
 {
-	solver s = {.p = problem};
+	solver s = {.p = problem, .wide = oq_wide_here()};
 	*out = (oq_logistic){.columns = problem->features.x->columns, .outputs = problem->classes == 2 ? 1 : problem->classes};
 	oq_status status = open_solver(&s, err);
 	size_t n = (size_t)(s.outputs * s.stride);
@@ -396,14 +373,15 @@ oq_status oq_logistic_scores(const oq_logistic *model, const oq_features *featur
 	oq_error *err)
 {
 	double *room = oq_alloc((size_t)(threads * model->columns) * sizeof *room);
+	const oq_wide *wide = oq_wide_here();
 	if (!room)
 		return oq_fail_memory(err, "logistic regression", (size_t)(threads * model->columns) * sizeof *room);
 #pragma omp parallel for num_threads(threads) schedule(static)
 	for (int64_t i = 0; i < count; i++) {
 		double *own = room + omp_get_thread_num() * model->columns, *z = scores + i * model->outputs;
-		read_row(features, rows[i], own);
+		read_row(wide, features, rows[i], own);
 		for (int o = 0; o < model->outputs; o++)
-			z[o] = dot(own, model->weights + o * model->columns, model->columns) + model->intercept[o];
+			z[o] = wide->dot(own, model->weights + o * model->columns, model->columns) + model->intercept[o];
 		squash(z, model->outputs, 0);
 	}
 	oq_free(room);

@@ -16,7 +16,7 @@ void oq_products_pack(const oq_matrix *x, const int64_t *rows, int64_t first, in
 	for (int64_t i = 0; i < count; i++) {
 		int64_t row = rows ? rows[first + i] : first + i;
 		const float *from = oq_matrix_row(x, row);
-		double scale = 1 / norms[row];
+		double scale = norms[row] > 0 ? 1 / norms[row] : 1; /* a row of zeros stays one */
 		for (int64_t d = 0; d < x->columns; d++)
 			out[d * width + i] = (float)((double)from[d] * scale);
 	}

@@ -1,6 +1,8 @@
 /* Row statistics that every metric starts from: mean row, dot products, norms, all in double. */
 #include "eval/rows.h"
 
+#include "wide.h"
+
 #include <math.h>
 
 void oq_rows_mean(const oq_matrix *x, double *mean)
@@ -12,6 +14,14 @@ void oq_rows_mean(const oq_matrix *x, double *mean)
 			mean[d] += (double)oq_matrix_row(x, r)[d];
 	for (int64_t d = 0; d < x->columns; d++)
 		mean[d] /= (double)x->rows;
+}
+
+void oq_rows_norms(const oq_matrix *x, int threads, double *norms)
+{
+	const oq_wide *wide = oq_wide_here();
+#pragma omp parallel for num_threads(threads) schedule(static)
+	for (int64_t r = 0; r < x->rows; r++)
+		norms[r] = sqrt(wide->dot_floats(oq_matrix_row(x, r), oq_matrix_row(x, r), x->columns));
 }
 
 double oq_rows_cosine(const float *a, const float *b, const double *centre, int64_t columns)

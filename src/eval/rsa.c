@@ -2,7 +2,9 @@
 
 #include "core/mem.h"
 #include "eval/rank.h"
+#include "eval/rows.h"
 #include "eval/similarity.h"
+#include "wide.h"
 
 #include <math.h>
 
@@ -12,33 +14,27 @@ int64_t oq_rsa_rows(int64_t rows)
 }
 
 /* The i-th of the rows looked at: evenly spread, since cohorts come in an order. */
-static const float *picked(const oq_matrix *x, int64_t i)
+static int64_t place_of(const oq_matrix *x, int64_t i)
 {
-	return oq_matrix_row(x, i * x->rows / oq_rsa_rows(x->rows));
+	return i * x->rows / oq_rsa_rows(x->rows);
 }
 
-static double dot(const float *a, const float *b, int64_t n)
+static const float *picked(const oq_matrix *x, int64_t i)
 {
-	double sums[4] = {0};
-	int64_t i = 0;
-	for (; i + 4 <= n; i += 4)
-		for (int k = 0; k < 4; k++)
-			sums[k] += (double)a[i + k] * (double)b[i + k];
-	for (; i < n; i++)
-		sums[0] += (double)a[i] * (double)b[i];
-	return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+	return oq_matrix_row(x, place_of(x, i));
 }
 
 /* A row of zeros has no direction: distance 1 to all. */
 static void distances(const oq_matrix *x, int threads, const double *norms, double *out)
 {
 	int64_t n = oq_rsa_rows(x->rows);
+	const oq_wide *wide = oq_wide_here();
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 8)
 	for (int64_t i = 0; i < n; i++) {
 		double *row = out + i * n - i * (i + 1) / 2 - i - 1;
 		for (int64_t j = i + 1; j < n; j++) {
 			double size = norms[i] * norms[j];
-			row[j] = size > 0 ? 1 - dot(picked(x, i), picked(x, j), x->columns) / size : 1;
+			row[j] = size > 0 ? 1 - wide->dot_floats(picked(x, i), picked(x, j), x->columns) / size : 1;
 		}
 	}
 }
@@ -46,11 +42,12 @@ static void distances(const oq_matrix *x, int threads, const double *norms, doub
 oq_status oq_rsa_ranks(const oq_matrix *x, int threads, double **ranks, oq_error *err)
 {
 	int64_t n = oq_rsa_rows(x->rows), pairs = oq_rsa_pairs(x->rows);
-	double *values = oq_alloc((size_t)pairs * sizeof *values), *norms = oq_alloc((size_t)n * sizeof *norms);
+	double *values = oq_alloc((size_t)pairs * sizeof *values), *norms = oq_alloc((size_t)x->rows * sizeof *norms);
 	oq_status status = values && norms ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)pairs * sizeof *values);
 	if (status == OQ_OK) {
-		for (int64_t i = 0; i < n; i++)
-			norms[i] = sqrt(dot(picked(x, i), picked(x, i), x->columns));
+		oq_rows_norms(x, threads, norms);
+		for (int64_t i = 0; i < n; i++) /* never behind what is read */
+			norms[i] = norms[place_of(x, i)];
 		distances(x, threads, norms, values);
 		status = oq_rank(values, pairs, err);
 	}

@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "eval/rank.h"
 #include "eval/fidelity.h"
+#include "dense.h"
 #include "eval/rows.h"
 #include "rsa.h"
 #include "singular.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 
 #define NEIGHBOURS 10
-#define BLOCK 64 /* rows at a time: two blocks of 2048 dimensions stay in the second level cache */
+#define BLOCK 256 /* rows at a time: 4 MB of 2048 dimensions */
 
 struct oq_similarity_side {
 	oq_matrix source;
@@ -28,8 +29,9 @@ struct oq_similarity_side {
 };
 
 /* Rows first..first+count, centred: out [count][width] */
-static void read_block(const oq_similarity_side *s, int64_t first, int64_t count, double *out)
+static void read_block(const oq_similarity_side *s, int64_t first, int64_t count, int threads, double *out)
 {
+#pragma omp parallel for num_threads(threads) schedule(static)
 	for (int64_t r = 0; r < count; r++) {
 		double *to = out + r * s->width;
 		const float *from = oq_matrix_row(&s->source, first + r);
@@ -38,44 +40,26 @@ static void read_block(const oq_similarity_side *s, int64_t first, int64_t count
 	}
 }
 
-/* cross [wx][wy] += x' y of a block of rows. A thread owns rows of `cross`: each sum runs over the rows in their order. */
-static void add_block(const double *x, int64_t wx, const double *y, int64_t wy, int64_t count, double *cross, int threads)
-{
-#pragma omp parallel for num_threads(threads) schedule(static)
-	for (int64_t i = 0; i < wx; i++) {
-		double *to = cross + i * wy;
-		int64_t r = 0;
-		for (; r + 4 <= count; r += 4) {
-			const double a = x[r * wx + i], b = x[(r + 1) * wx + i], c = x[(r + 2) * wx + i], d = x[(r + 3) * wx + i];
-			const double *p = y + r * wy, *q = p + wy, *s = q + wy, *t = s + wy;
-			for (int64_t j = 0; j < wy; j++)
-				to[j] += (a * p[j] + b * q[j]) + (c * s[j] + d * t[j]);
-		}
-		for (; r < count; r++)
-			for (int64_t j = 0; j < wy; j++)
-				to[j] += x[r * wx + i] * y[r * wy + j];
-	}
-}
-
-/* Xc'Yc, [wx][wy]; free with oq_free. */
+/* Xc'Yc, [wx][wy], of which Xc'Xc has its lower half only; free with oq_free. */
 static oq_status multiply(const oq_similarity_side *x, const oq_similarity_side *y, int threads, double **cross, oq_error *err)
 {
 	int64_t wx = x->width, wy = y->width, rows = x->source.rows;
 	double *out = oq_calloc((size_t)wx * (size_t)wy, sizeof *out), *room = oq_alloc((size_t)(BLOCK * (wx + wy)) * sizeof *room);
-	if (!out || !room) {
-		oq_free(out);
-		oq_free(room);
-		return oq_fail_memory(err, "similarity", (size_t)wx * (size_t)wy * sizeof *out);
-	}
-	for (int64_t r = 0; r < rows; r += BLOCK) {
+	const oq_dense_side a = {room, wx, 1, wx}, b = {x == y ? room : room + BLOCK * wx, wy, 1, wy};
+	oq_status status = out && room ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)wx * (size_t)wy * sizeof *out);
+	for (int64_t r = 0; r < rows && status == OQ_OK; r += BLOCK) {
 		int64_t count = r + BLOCK < rows ? BLOCK : rows - r;
-		read_block(x, r, count, room);
-		read_block(y, r, count, room + BLOCK * wx);
-		add_block(room, wx, room + BLOCK * wx, wy, count, out, threads);
+		read_block(x, r, count, threads, room);
+		if (x != y)
+			read_block(y, r, count, threads, room + BLOCK * wx);
+		status = oq_dense_add(&a, &b, count, 1, x == y, threads, out, wy, err);
 	}
 	oq_free(room);
-	*cross = out;
-	return OQ_OK;
+	if (status == OQ_OK)
+		*cross = out;
+	else
+		oq_free(out);
+	return status;
 }
 
 static double sum_of_squares(const double *a, int64_t count)
@@ -109,14 +93,14 @@ static oq_status measure_squares(oq_similarity_side *s, int threads, oq_error *e
 	double *room = oq_alloc((size_t)s->width * sizeof *room), *cross = NULL;
 	oq_status status = room ? OQ_OK : oq_fail_memory(err, "similarity", (size_t)s->width * sizeof *room);
 	for (int64_t r = 0; r < s->source.rows && status == OQ_OK; r++) {
-		read_block(s, r, 1, room);
+		read_block(s, r, 1, 1, room);
 		s->square[r] = sum_of_squares(room, s->width);
 		s->total += s->square[r];
 	}
 	if (status == OQ_OK)
 		status = multiply(s, s, threads, &cross, err);
-	if (status == OQ_OK)
-		s->self = sum_of_squares(cross, s->width * s->width);
+	for (int64_t i = 0; i < s->width && status == OQ_OK; i++) /* what is above the diagonal is there below it, too */
+		s->self += 2 * sum_of_squares(cross + i * s->width, i) + cross[i * s->width + i] * cross[i * s->width + i];
 	oq_free(cross);
 	oq_free(room);
 	return status;
@@ -183,7 +167,9 @@ static double unbiased_hsic(double cross, const oq_similarity_side *x, const oq_
 
 static double ratio(double value, double a, double b)
 {
-	return a > 0 && b > 0 ? value / sqrt(a) / sqrt(b) : NAN;
+	if (!(a > 0 && b > 0))
+		return NAN;
+	return a > b || a < b ? value / sqrt(a) / sqrt(b) : value / a; /* a set beside itself: 1 to the bit */
 }
 
 static double common_neighbours(const oq_similarity_side *x, const oq_similarity_side *y)

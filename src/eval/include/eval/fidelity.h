@@ -35,5 +35,8 @@ void oq_fidelity_rows(const oq_matrix *reference, const oq_matrix *candidate, do
 /* Indices of the k nearest rows of `gallery` to every row of `queries` by cosine, ties by index; a row's own index is left out.
  * nearest [rows][k]. */
 oq_status oq_nearest(const oq_matrix *queries, const oq_matrix *gallery, int64_t k, int threads, int32_t *nearest, oq_error *err);
+/* The same by a given way, for tests: both ways give the same bits, at different speed. */
+typedef enum oq_nearest_way { OQ_NEAREST_CHOOSE = 0, OQ_NEAREST_PLAIN, OQ_NEAREST_FILTERED } oq_nearest_way;
+oq_status oq_nearest_by(oq_nearest_way way, const oq_matrix *queries, const oq_matrix *gallery, int64_t k, int threads, int32_t *nearest, oq_error *err);
 
 #endif
