@@ -88,6 +88,15 @@ oq_status oq_budget_packages(const oq_job *job, bool weights, int *threads, oq_e
 	return OQ_OK;
 }
 
+size_t oq_budget_weights(const oq_job *job, oq_model *const *models)
+{
+	const oq_memory_limit limit = oq_memory_limit_now(job->max_memory);
+	uint64_t used = BASE;
+	for (int i = 0; i < job->package_count; i++)
+		used += models[i] && models[i]->nn ? oq_nn_model_weight_bytes(models[i]->nn) : 0;
+	return !limit.bytes ? 0 : limit.bytes > used ? (size_t)(limit.bytes - used) : 1;
+}
+
 void oq_budget_of(const oq_job *job, const oq_rows *rows, oq_model *const *models, size_t lane_floats, oq_budget *out)
 {
 	uint64_t scan = largest_scan(rows, job->scan.dicom), mask = job->mask_column ? scan : 0; /* a mask has the scan's grid */

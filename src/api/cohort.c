@@ -92,7 +92,7 @@ static oq_status check_ready(const oq_cohort *c, const oq_model *model)
 
 static oq_status open_model(oq_cohort *c, int m, const oq_model_options *options)
 {
-	OQ_TRY(c->embedding ? oq_model_open(c->job->packages[m], options, &c->models[m], c->err)
+	OQ_TRY(c->embedding ? oq_model_open_within(c->job->packages[m], options, oq_budget_weights(c->job, c->models), &c->models[m], c->err)
 		: oq_model_open_preprocessing(c->job->packages[m], &c->models[m], c->err));
 	OQ_TRY(check_ready(c, c->models[m]));
 	if (c->embedding && !c->job->allow_uncertified)

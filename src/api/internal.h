@@ -31,6 +31,8 @@ struct oq_scan {
 	oq_volume *volume;
 };
 
+/* oq_model_open with a bound on packed weights, which may be larger than those in the file (E_MEMORY; 0: any). */
+oq_status oq_model_open_within(const char *package, const oq_model_options *options, size_t most_weights, oq_model **out, oq_error *err);
 /* A model that can cut patches but not run: its weights are not read. */
 oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_error *err);
 /* Values of one patch, and the patch through one lane of a session. */

@@ -5,7 +5,6 @@
 #include "core/sha256.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,15 +78,19 @@ static oq_status cut(const oq_journal *j, size_t length, oq_error *err)
 static oq_status open_file(oq_journal *j, const char *output, oq_error *err)
 {
 	struct stat info;
+	oq_error reason;
 	size_t room = strlen(output) + 16;
 	j->path = oq_alloc(room);
 	if (!j->path)
 		return oq_fail_memory(err, output, room);
 	snprintf(j->path, room, "%s.journal", output);
-	j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (j->fd < 0)
-		return oq_fail_errno(err, j->path, "be opened", errno);
-	if (fstat(j->fd, &info) || !S_ISREG(info.st_mode) || (uint64_t)info.st_size > MOST)
+	/* A run that has put its array in place, and with it its lock, still has this one until its journal is gone. */
+	oq_status status = oq_file_open_locked(j->path, output, &j->fd, &reason);
+	if (status != OQ_OK && !strcmp(reason.code, "E_OUTPUT"))
+		return oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: is no journal", j->path);
+	if (status != OQ_OK)
+		return oq_fail(err, status, reason.code, "%s", reason.message);
+	if (fstat(j->fd, &info) || (uint64_t)info.st_size > MOST)
 		return oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: is no journal", j->path);
 	j->length = (size_t)info.st_size;
 	j->made = j->length == 0;
@@ -116,16 +119,28 @@ static oq_status has_all(const oq_journal *j, const oq_json *a_says, const oq_js
 	return OQ_OK;
 }
 
-/* An earlier run that finished no row left nothing to lose and is begun afresh. */
+/* What a run that was killed while it wrote its first line leaves: the beginning of one. */
+static bool torn_header(const oq_journal *j)
+{
+	size_t sum = 0;
+	while (sum < j->length && sum < SUM && strchr("0123456789abcdef", j->text[sum]) && j->text[sum])
+		sum++;
+	if (memchr(j->text, '\n', j->length) || (sum < SUM && sum < j->length))
+		return false;
+	return j->length <= SUM || (j->text[SUM] == ' ' && (j->length == SUM + 1 || j->text[SUM + 1] == '{'));
+}
+
+/* An earlier run that finished no row left nothing to lose and is begun afresh; a file that we cannot read is not ours to empty. */
 static oq_status look_back(oq_journal *j, const oq_json *identity, bool resume, bool *resumed, oq_error *err)
 {
-	const char *json, *row;
-	size_t length, row_length;
+	const char *json;
+	size_t length;
 	*resumed = false;
 	if (!whole_record(j, 0, &json, &length))
-		return OQ_OK;
+		return torn_header(j) ? OQ_OK
+			: oq_fail(err, OQ_E_USAGE, "E_JOURNAL", "%s: its first line is damaged or not a journal's; removing the file begins afresh", j->path);
 	j->first = SUM + 1 + length + 1;
-	if (!whole_record(j, j->first, &row, &row_length))
+	if (!memchr(j->text + j->first, '\n', j->length - j->first)) /* not even a damaged row */
 		return OQ_OK;
 	if (!resume)
 		return oq_fail(err, OQ_E_USAGE, "E_JOURNAL", "%s: an unfinished run; --resume continues it, removing the file begins afresh", j->path);

@@ -34,16 +34,17 @@ static oq_status open_preprocessing(oq_model *model, const char *package, oq_err
 	return oq_slices_spec_parse(preprocessing, package, &model->slices, &model->sliced, err);
 }
 
-static oq_status open_model(oq_model *model, const char *package, const oq_model_options *asked, oq_error *err)
+static oq_status open_model(oq_model *model, const char *package, const oq_model_options *asked, size_t most_weights, oq_error *err)
 {
 	const oq_nn_options options = {.threads_per_patch = model->threads_per_patch, .precision = asked ? asked->precision : OQ_PRECISION_PACKAGE,
-		.strict = asked && asked->strict_precision, .convolution = asked ? asked->convolution : OQ_CONVOLUTION_AUTO};
+		.strict = asked && asked->strict_precision, .convolution = asked ? asked->convolution : OQ_CONVOLUTION_AUTO,
+		.most_weight_bytes = most_weights};
 	OQ_TRY(open_preprocessing(model, package, err));
 	OQ_TRY(oq_nn_model_open(model->package, &options, &model->nn, err));
 	return check_shapes(model, err);
 }
 
-oq_status oq_model_open(const char *package, const oq_model_options *options, oq_model **out, oq_error *err)
+oq_status oq_model_open_within(const char *package, const oq_model_options *options, size_t most_weights, oq_model **out, oq_error *err)
 {
 	oq_model *model = oq_calloc(1, sizeof *model);
 	if (!model)
@@ -51,7 +52,7 @@ oq_status oq_model_open(const char *package, const oq_model_options *options, oq
 	double start = oq_seconds();
 	const oq_float_state state = oq_float_enter(); /* folding and packing compute as well */
 	model->threads_per_patch = options && options->threads_per_patch > 1 ? options->threads_per_patch : 1;
-	oq_status status = open_model(model, package, options, err);
+	oq_status status = open_model(model, package, options, most_weights, err);
 	oq_float_leave(state);
 	model->open_seconds = oq_seconds() - start;
 	if (status == OQ_OK)
@@ -59,6 +60,11 @@ oq_status oq_model_open(const char *package, const oq_model_options *options, oq
 	else
 		oq_model_close(model);
 	return status;
+}
+
+oq_status oq_model_open(const char *package, const oq_model_options *options, oq_model **out, oq_error *err)
+{
+	return oq_model_open_within(package, options, 0, out, err);
 }
 
 oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_error *err)

@@ -48,19 +48,25 @@ static oq_status read_input(void *context, int64_t index, float *input, oq_error
 	return status;
 }
 
+/* A name beside the output folder, whether or not that was given with a slash at its end. */
+static char *beside(const char *output, const char *suffix)
+{
+	size_t length = strlen(output), room = length + strlen(suffix) + 1;
+	while (length > 1 && output[length - 1] == '/')
+		length--;
+	char *name = oq_alloc(room);
+	if (name)
+		snprintf(name, room, "%.*s%s", (int)length, output, suffix);
+	return name;
+}
+
 /* The patches of a manifest go to a file beside the output, not to memory: there may be many. */
 static oq_status cut_patches(source *s, oq_error *err)
 {
-	static const char suffix[] = ".calibration";
-	size_t room = strlen(s->options->output) + sizeof suffix + 8;
-	s->temporary = oq_alloc(room);
-	char *path = oq_alloc(room);
-	oq_status status = s->temporary && path ? OQ_OK : oq_fail_memory(err, s->options->output, room);
+	s->temporary = beside(s->options->output, ".calibration");
+	char *path = beside(s->options->output, ".calibration.npy");
+	oq_status status = s->temporary && path ? OQ_OK : oq_fail_memory(err, s->options->output, strlen(s->options->output));
 	if (status == OQ_OK) {
-		snprintf(s->temporary, room, "%s%s", s->options->output, suffix);
-		for (size_t n = strlen(s->options->output); n > 1 && s->options->output[n - 1] == '/'; n--)
-			snprintf(s->temporary, room, "%.*s%s", (int)(n - 1), s->options->output, suffix);
-		snprintf(path, room, "%s.npy", s->temporary);
 		const char *const packages[] = {s->options->package}, *const outputs[] = {path};
 		const oq_job job = {.manifest = s->options->manifest, .packages = packages, .outputs = outputs, .package_count = 1, .threads = s->options->threads,
 			.resume = true /* what a killed run left */, .cancel = s->options->cancel};
@@ -142,16 +148,13 @@ void oq_patch_sha256(const float *patch, size_t floats, char hex[65])
 	oq_sha256_hex(&hash, hex);
 }
 
-oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_error *err)
+/* The work of a run that has the output to itself. */
+static oq_status quantize(const oq_quantize_options *options, char **report, oq_error *err)
 {
 	source s = {.options = options};
 	oq_cpu cpu;
 	oq_cpu_detect(&cpu);
-	bool int8 = options->precision == OQ_PRECISION_INT8;
 	bool calibrated = options->manifest || options->patches;
-	if (!options->package || !options->output || (int8 && !calibrated) || (options->manifest && options->patches)
-		|| (calibrated && options->precision == OQ_PRECISION_F16))
-		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "quantize: a package, an output and, for int8, either a manifest or patches are needed (not for f16)");
 	oq_quantize_request request = {.package = options->package, .output = options->output, .precision = options->precision,
 		.weight_bits = options->weight_bits ? options->weight_bits : 8, .threads = options->threads > 0 ? options->threads : cpu.processors,
 		.speed_share = options->speed_share, .plain_rounding = options->nearest, .equalise = options->equalise,
@@ -170,5 +173,26 @@ oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_erro
 	else
 		oq_json_free(told);
 	close_source(&s);
+	return status;
+}
+
+/* Two runs on one output would mix their temporary patches, their searches and their packages: OUTPUT.lock keeps them apart. */
+oq_status oq_quantize(const oq_quantize_options *options, char **report, oq_error *err)
+{
+	bool int8 = options->precision == OQ_PRECISION_INT8, calibrated = options->manifest || options->patches;
+	if (!options->package || !options->output || (int8 && !calibrated) || (options->manifest && options->patches)
+		|| (calibrated && options->precision == OQ_PRECISION_F16))
+		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "quantize: a package, an output and, for int8, either a manifest or patches are needed (not for f16)");
+	int fd;
+	char *lock = beside(options->output, ".lock");
+	if (!lock)
+		return oq_fail_memory(err, options->output, strlen(options->output));
+	oq_status status = oq_file_open_locked(lock, options->output, &fd, err);
+	if (status == OQ_OK) {
+		status = quantize(options, report, err);
+		unlink(lock);
+		close(fd);
+	}
+	oq_free(lock);
 	return status;
 }

@@ -97,28 +97,37 @@ oq_status oq_outfile_open(const char *path, oq_outfile **out, oq_error *err)
 	return OQ_OK;
 }
 
-/* Opens and locks PATH.part; *again when another run put its own in place meanwhile, so that the lock is on a file without a name. */
-static oq_status open_locked(oq_outfile *file, bool *again, oq_error *err)
+/* *again when whoever had the lock put the file in place or removed it meanwhile, so that ours is on a file without a name. */
+static oq_status lock_once(const char *path, const char *whose, int *fd, bool *again, oq_error *err)
 {
 	struct stat ours, named;
 	*again = false;
-	file->fd = open(file->temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (file->fd < 0)
-		return oq_fail_errno(err, file->temporary, "be created", errno);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (*fd < 0)
+		return oq_fail_errno(err, path, "be created", errno);
 	oq_status status = OQ_OK;
-	if (fstat(file->fd, &ours) || !S_ISREG(ours.st_mode))
-		status = oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: is no regular file", file->temporary);
-	else if (flock(file->fd, LOCK_EX | LOCK_NB))
+	if (fstat(*fd, &ours) || !S_ISREG(ours.st_mode))
+		status = oq_fail(err, OQ_E_RESOURCE, "E_OUTPUT", "%s: is no regular file", path);
+	else if (flock(*fd, LOCK_EX | LOCK_NB))
 		status = errno == EWOULDBLOCK
-			? oq_fail(err, OQ_E_RESOURCE, "E_LOCKED", "%s: another run is writing it", file->path)
-			: oq_fail(err, OQ_E_RESOURCE, "E_LOCKED", "%s: cannot be locked: %s; this file system cannot keep two runs apart", file->temporary, strerror(errno));
+			? oq_fail(err, OQ_E_RESOURCE, "E_LOCKED", "%s: another run is writing it", whose)
+			: oq_fail(err, OQ_E_RESOURCE, "E_LOCKED", "%s: cannot be locked: %s; this file system cannot keep two runs apart", path, strerror(errno));
 	else
-		*again = stat(file->temporary, &named) || named.st_dev != ours.st_dev || named.st_ino != ours.st_ino;
+		*again = stat(path, &named) || named.st_dev != ours.st_dev || named.st_ino != ours.st_ino;
 	if (status != OQ_OK || *again) {
-		close(file->fd);
-		file->fd = -1;
+		close(*fd);
+		*fd = -1;
 	}
 	return status;
+}
+
+oq_status oq_file_open_locked(const char *path, const char *whose, int *fd, oq_error *err)
+{
+	bool again;
+	do
+		OQ_TRY(lock_once(path, whose, fd, &again, err));
+	while (again);
+	return OQ_OK;
 }
 
 oq_status oq_outfile_open_kept(const char *path, oq_outfile **out, oq_error *err)
@@ -126,11 +135,7 @@ oq_status oq_outfile_open_kept(const char *path, oq_outfile **out, oq_error *err
 	oq_outfile *file;
 	OQ_TRY(make(path, &file, err));
 	snprintf(file->temporary, strlen(path) + 32, "%s.part", path);
-	oq_status status;
-	bool again;
-	do
-		status = open_locked(file, &again, err);
-	while (status == OQ_OK && again);
+	oq_status status = oq_file_open_locked(file->temporary, file->path, &file->fd, err);
 	if (status == OQ_OK)
 		*out = file;
 	else

@@ -43,14 +43,28 @@ static oq_status plan_step(const oq_planner *planner, oq_nn_model *model, const 
 	return OQ_OK;
 }
 
+/* Frees what was packed; its bytes stay counted. */
+static void let_go(oq_nn_model *model)
+{
+	for (int i = 0; i < model->step_count; i++)
+		if (model->steps[i].op->close)
+			model->steps[i].op->close(&model->steps[i]);
+	model->step_count = 0;
+}
+
 static oq_status plan_steps(oq_nn_model *model, const oq_nn_options *options, oq_error *err)
 {
 	const oq_planner planner = {.graph = &model->graph, .quantization = options ? options->quantization : NULL, .threads = model->threads,
 		.isa = model->isa, .convolution = model->convolution, .stored = model->resolution.stored, .engine = model->engine};
-	for (int i = 0; i < model->graph.node_count; i++)
+	size_t most = options && options->most_weight_bytes ? options->most_weight_bytes : SIZE_MAX;
+	for (int i = 0; i < model->graph.node_count; i++) {
 		if (!model->graph.nodes[i].removed)
 			OQ_TRY(plan_step(&planner, model, &model->graph.nodes[i], err));
-	return OQ_OK;
+		if (model->weight_bytes > most) /* layer by layer from here on, to say how much it would be */
+			let_go(model);
+	}
+	return model->weight_bytes <= most ? OQ_OK : oq_fail(err, OQ_E_RESOURCE, "E_MEMORY", "memory: the weights of %s need %zu MB as they are computed with, %zu MB are granted",
+		model->graph.where, (model->weight_bytes >> 20) + 1, most >> 20);
 }
 
 static oq_status list_layers(oq_nn_model *model, oq_error *err)
@@ -106,9 +120,7 @@ void oq_nn_model_close(oq_nn_model *model)
 {
 	if (!model)
 		return;
-	for (int i = 0; i < model->step_count; i++)
-		if (model->steps[i].op->close)
-			model->steps[i].op->close(&model->steps[i]);
+	let_go(model);
 	dnnl_engine_destroy(model->engine);
 	oq_free(model->steps);
 	oq_free(model->value_offset);

@@ -37,6 +37,16 @@ done
 expect 8 "asked for strictly" "$oq" embed f32.oq test.csv -o refused.npy --precision f16 --strict-precision
 expect 2 "int8 needs one made by" "$oq" embed f32.oq test.csv -o refused.npy --precision int8
 
+# Weights as they are computed with (Winograd) are larger than those in the file: refused while they are made, with what they need.
+expect 7 "MB as they are computed with, 30 MB are granted" "$oq" embed f32.oq test.csv -o refused.npy --max-memory 130M
+expect 7 "MB are needed, the limit asked for grants 120 MB" "$oq" embed f32.oq test.csv -o refused.npy --max-memory 120M
+
+# Two runs on one output.
+flock -x locked.oq.lock -c "\"$oq\" quantize f32.oq --precision bf16 -o locked.oq/" 2>err.txt
+[ $? = 7 ] && grep -q "locked.oq/: another run is writing it" err.txt && [ ! -e locked.oq ] || fail "two runs may write one package: $(cat err.txt)"
+checks=$((checks + 1))
+[ ! -e bf16.oq.lock ] || fail "a lock was left"
+
 # 8 bits. Where there is no 8-bit dot product the program says so, and 7-bit weights run.
 bits=8
 "$oq" quantize f32.oq --calibrate calibration.csv -o int8.oq >out.txt 2>err.txt

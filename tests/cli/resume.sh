@@ -124,10 +124,39 @@ mkfifo pipe.npy.journal
 expect 7 "is no journal" "$oq" embed "$tiny" rows.csv -o pipe.npy --resume
 check test -p pipe.npy.journal
 
-# A journal of nothing but a header or a torn line is no unfinished run.
-head -c 40 /dev/urandom >torn.npy.journal && touch torn.npy.part
-expect 3 "" "$oq" embed "$tiny" rows.csv -o torn.npy
+# A journal of nothing but a torn first line, or a header and a torn row, is no unfinished run.
+start header --threads 1
+stop_at_20 header
+for lines in 0 1; do
+	head -n $lines header.npy.journal >torn.npy.journal && sed -n "$((lines + 1))p" header.npy.journal | head -c 40 >>torn.npy.journal && touch torn.npy.part
+	expect 3 "" "$oq" embed "$tiny" rows.csv -o torn.npy
+	same whole torn
+done
+# A file that is no journal, or whose first line is damaged, is refused and stays; one with a damaged row is an unfinished run that has less to keep.
+head -c 40 /dev/urandom | tr '\n' x >random.journal
+tr '\0' x </dev/zero | head -c 40 >letters.journal
+sed '1s/"kind":"e/"kind":"E/' header.npy.journal >damaged.journal
+head -c 40 /dev/zero >zeros.journal
+for name in random letters damaged zeros; do
+	cp $name.journal torn.npy.journal
+	for resume in "" --resume; do
+		expect 2 "its first line is damaged or not a journal" "$oq" embed "$tiny" rows.csv -o torn.npy $resume
+		check cmp -s $name.journal torn.npy.journal
+	done
+	gone torn.npy.part
+done
+sed '2s/"row":/"roW":/' header.npy.journal >torn.npy.journal
+cp header.npy.part torn.npy.part
+expect 2 "an unfinished run" "$oq" embed "$tiny" rows.csv -o torn.npy
+check cmp -s header.npy.part torn.npy.part
+expect 3 "" "$oq" embed "$tiny" rows.csv -o torn.npy --resume
 same whole torn
+
+# A run that is putting its results in place has the journal's lock only.
+flock -x late.npy.journal -c "\"$oq\" embed \"$tiny\" rows.csv -o late.npy" 2>err.txt
+check test $? = 7
+check grep -q "another run is writing it" err.txt
+gone late.npy late.npy.part
 
 # Two runs on one output.
 start first --threads 1

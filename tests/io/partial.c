@@ -166,7 +166,8 @@ static void test_part(int f, const char *path)
 #pragma omp parallel for num_threads(8) reduction(+ : wrong)
 	for (int i = 0; i < 64; i++) {
 		float patch[SIZE * SIZE * SIZE];
-		wrong += oq_patch_extract(shared, &spec, i % 2 ? far_seed : seed, patch, NULL, NULL) != OQ_OK || memcmp(patch, i % 2 ? reference : expected, sizeof patch) != 0;
+		const float *right = i % 2 ? reference : expected;
+		wrong += oq_patch_extract(shared, &spec, i % 2 ? far_seed : seed, patch, NULL, NULL) != OQ_OK || memcmp(patch, right, sizeof patch) != 0;
 	}
 	OQ_CHECK_INT(wrong, 0);
 	oq_volume_free(shared);

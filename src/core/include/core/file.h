@@ -13,6 +13,9 @@ oq_status oq_file_read_at(int fd, const char *path, void *buffer, size_t bytes, 
 oq_status oq_file_read_all(const char *path, size_t limit, oq_status on_failure, char **data, size_t *size, oq_error *err);
 /* One file under two names, or twice the same name? False when one of them is not there. */
 bool oq_file_same(const char *a, const char *b);
+/* Opens for reading and writing, makes when it is not there (mode 0600), and locks: E_LOCKED says that another run is writing `whose`. The lock goes
+ * with the descriptor; to remove the file, unlink it before closing. */
+oq_status oq_file_open_locked(const char *path, const char *whose, int *fd, oq_error *err);
 oq_status oq_file_sha256(const char *path, oq_status on_failure, char hex[65], oq_error *err);
 
 /* Output: a temporary file in the same folder, made whole by commit (flush, fsync, rename, fsync of the folder).
