@@ -7,10 +7,10 @@
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-networks=() patches=() docs=''
+networks=() patches=() reading=() docs=''
 while [ $# -gt 0 ]; do
 	case $1 in
-	--quick) networks+=(--rounds 1 --seconds 0.5) patches+=(--rounds 1 --reference-rounds 1) ;;
+	--quick) networks+=(--rounds 1 --seconds 0.5) patches+=(--rounds 1 --reference-rounds 1) reading+=(--models ct-fm,models-genesis --rounds 1) ;;
 	--docs) docs=yes ;;
 	*) networks+=("$1") ;;
 	esac
@@ -27,8 +27,10 @@ say "Networks"
 "$python" "$OQ_ROOT/bench/peers/compare.py" --oncoquant "$tool" "${networks[@]}"
 say "Patch extraction"
 "$python" "$OQ_ROOT/bench/peers/patches.py" --oncoquant "$tool" "${patches[@]}"
-cat "$OQ_ROOT/out/bench/networks.md" "$OQ_ROOT/out/bench/patches.md"
+say "Reading"
+"$python" "$OQ_ROOT/bench/peers/reading.py" --oncoquant "$tool" "${reading[@]}"
+cat "$OQ_ROOT/out/bench/networks.md" "$OQ_ROOT/out/bench/patches.md" "$OQ_ROOT/out/bench/reading.md"
 if [ -n "$docs" ]; then
-	"$python" "$OQ_ROOT/bench/peers/document.py" "$OQ_ROOT/docs/performance.md" "$OQ_ROOT/out/bench/networks.md" "$OQ_ROOT/out/bench/patches.md"
+	"$python" "$OQ_ROOT/bench/peers/document.py" "$OQ_ROOT/docs/performance.md" "$OQ_ROOT/out/bench/networks.md" "$OQ_ROOT/out/bench/patches.md" "$OQ_ROOT/out/bench/reading.md"
 	say "docs/performance.md has the new tables"
 fi

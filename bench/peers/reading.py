@@ -1,16 +1,21 @@
-"""Reading of scans: oncoquant beside SimpleITK and MONAI, in .nii, .nii.gz and .mhd, in one run. `python reading.py --help`.
+"""Reading of scans: does it limit `embed`, and how fast is it beside SimpleITK and MONAI? In one run. `python reading.py --help`.
 
-The made-up scans are those of patches.py with fewer slices. A turn of oncoquant reads every scan of a manifest and cuts one patch from each
-(`oncoquant patches`, the whole command, start to finished files); a turn of SimpleITK is ReadImage into an array, one of MONAI is LoadImage with its
-ITKReader; neither cuts anything. Turns alternate, the best of each counts. With --packages it also says which share of `oncoquant embed` reading
-and cutting would take if nothing ran at the same time. A peer that cannot be imported is left out, and that is said.
+One made-up scan (that of patches.py) in every format, under as many names as there are rows, so that each row reads a scan of its own.
+- Scans: ReadImage into an array (SimpleITK), LoadImage with ITKReader (MONAI), `oncoquant patches`, which also cuts; the command is started anew.
+- Patches: `oncoquant patches` again; SimpleITK's ReadImage and Resample onto the grid of the patch; MONAI's pipeline of the benchmark (patches.py).
+- Networks: `oncoquant embed` of ready patches, of raw and of gzip scans with one patch each. What a row takes is the difference of a long and a short
+  run by the number of rows between them, so that starting and packing weights do not count. Reading limits where it adds more time than the network takes.
+  A network that does not finish two ready patches within --patience seconds gives an upper bound of the share only.
+Turns alternate, the best of each counts. A peer that cannot be imported is left out, and that is said.
 """
 import argparse
 import gzip
+import importlib.util
 import json
 import os
 import pathlib
 import resource
+import shutil
 import subprocess
 import tempfile
 import time
@@ -21,37 +26,56 @@ import machine
 import patches
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODELS = "ct-fm,vista3d,fmcib,merlin,models-genesis,suprem,pasta,voco,ct-clip,medimageinsight"
 
 
-def write_scans(folder, count, slices):
-    """Every scan in every format; returns name of the format -> paths. Voxel (0,0,0) is at the origin, axes are L, P, S."""
+def header_of(slices):
+    """NIfTI-1: voxel (0,0,0) at the origin, axes L, P, S."""
+    header = bytearray(352)
+
+    def put(at, kind, values):
+        data = np.array(values, kind).tobytes()
+        header[at:at + len(data)] = data
+
+    put(0, "<i4", [348])
+    put(40, "<i2", [3, *patches.SHAPE[:2], slices, 1, 1, 1, 1])
+    put(70, "<i2", [4, 16])
+    put(76, "<f4", [1, *patches.SPACING])
+    put(108, "<f4", [352, 1, 0])
+    put(254, "<i2", [1])
+    header[123], header[344:348] = 2, b"n+1\0"
+    for row in range(3):
+        put(280 + 16 * row, "<f4", [(-1 if row < 2 else 1) * patches.SPACING[row] * (row == column) for column in range(4)])
+    return bytes(header)
+
+
+def write_scan(folder, slices):
+    """Format -> path."""
     rng = np.random.default_rng(1)
-    files = {".nii": [], ".nii.gz": [], ".mhd": []}
-    x, y = patches.SHAPE[:2]
-    for n in range(count):
-        voxels = b"".join(patches.slice_of_ct(z, rng).tobytes(order="F") for z in range(slices))
-        header = bytearray(352)
-        put = lambda at, kind, values: header.__setitem__(slice(at, at + np.dtype(kind).itemsize * len(values)), np.array(values, kind).tobytes())
-        put(0, "<i4", [348])
-        put(40, "<i2", [3, x, y, slices, 1, 1, 1, 1])
-        put(70, "<i2", [4, 16])
-        put(76, "<f4", [1, *patches.SPACING])
-        put(108, "<f4", [352, 1, 0])
-        put(254, "<i2", [1])
-        header[123], header[344:348] = 2, b"n+1\0"
-        for row in range(3):
-            put(280 + 16 * row, "<f4", [(-1 if row < 2 else 1) * patches.SPACING[row] * (row == column) for column in range(4)])
-        stem = folder / f"scan{n}"
-        pathlib.Path(f"{stem}.nii").write_bytes(bytes(header) + voxels)
-        with gzip.GzipFile(f"{stem}.nii.gz", "wb", 6, mtime=0) as packed:
-            packed.write(bytes(header) + voxels)
-        pathlib.Path(f"{stem}.raw").write_bytes(voxels)
-        pathlib.Path(f"{stem}.mhd").write_text(
-            "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
-            f"ElementSpacing = {' '.join(map(str, patches.SPACING))}\nDimSize = {x} {y} {slices}\nElementType = MET_SHORT\nElementDataFile = scan{n}.raw\n")
-        for ending in files:
-            files[ending].append(f"{stem}{ending}")
+    voxels = b"".join(patches.slice_of_ct(z, rng).tobytes(order="F") for z in range(slices))
+    files = {ending: folder / f"scan{ending}" for ending in (".nii", ".nii.gz", ".mhd")}
+    files[".nii"].write_bytes(header_of(slices) + voxels)
+    with gzip.GzipFile(files[".nii.gz"], "wb", 6, mtime=0) as packed:
+        packed.write(header_of(slices) + voxels)
+    (folder / "scan.raw").write_bytes(voxels)
+    files[".mhd"].write_text(
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
+        f"ElementSpacing = {' '.join(map(str, patches.SPACING))}\nDimSize = {' '.join(map(str, (*patches.SHAPE[:2], slices)))}\n"
+        "ElementType = MET_SHORT\nElementDataFile = scan.raw\n")
     return files
+
+
+def make_manifest(folder, scan, rows, seed):
+    """A name of its own for the scan of each row."""
+    name = folder / f"{rows}{''.join(scan.suffixes)}.csv"
+    lines = ["image_path,coordX,coordY,coordZ"]
+    for row in range(rows):
+        link = folder / f"{row}_{scan.name}"
+        if not link.exists():
+            link.symlink_to(scan)
+        lines.append(",".join([str(link), *map(str, seed)]))
+    name.write_text("\n".join(lines) + "\n")
+    return name
 
 
 def seconds(act):
@@ -62,64 +86,142 @@ def seconds(act):
     return time.perf_counter() - begun, used() - before
 
 
-def oncoquant(arguments, what, manifest, packages):
-    with tempfile.TemporaryDirectory() as out:
-        target = os.path.join(out, "o.npy") if len(packages) == 1 else out
-        subprocess.run([arguments.oncoquant, what, *packages, manifest, "-o", target, "--quiet", "--threads", str(arguments.threads)], check=True)
+def best_of(rounds, turns):
+    """Name -> the least (wall, processor) seconds of its turns."""
+    best = {}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            best[name] = tuple(map(min, best.get(name, (np.inf, np.inf)), seconds(turn)))
+    return best
 
 
-def peers():
-    """Name -> function of a path, for those that are here."""
+def oncoquant(options, what, package, rows, out, timeout=None):
+    source = ["--patches", rows] if what == "embed" and str(rows).endswith(".npy") else [rows]
+    subprocess.run(list(map(str, [options.oncoquant, what, package, *source, "-o", out, "--quiet", "--threads", options.threads])), check=True, timeout=timeout)
+
+
+def convert(options, folder, model):
+    package = folder / f"{model}.oq"
+    subprocess.run(list(map(str, [options.oncoquant, "convert", "--model", model, "--synthetic", 1, "-o", package, "--quiet"])), check=True)
+    return package
+
+
+def peers(options, seed):
+    """Name -> (read, cut): functions of a path; and the names of those that are not here."""
     found, missing = {}, []
     try:
-        import SimpleITK
-        found["SimpleITK"] = lambda path: SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path)).shape
+        import SimpleITK as sitk
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(options.threads)
+
+        def cut(path):
+            grid = sitk.Image([patches.SIZE] * 3, sitk.sitkFloat32)
+            grid.SetOrigin([x - patches.SIZE / 2 for x in seed])
+            sitk.GetArrayFromImage(sitk.Resample(sitk.ReadImage(path), grid, sitk.Transform(), sitk.sitkLinear, -1024.0, sitk.sitkFloat32))
+
+        found["SimpleITK"] = lambda path: sitk.GetArrayFromImage(sitk.ReadImage(path)).shape, cut
     except ImportError:
         missing.append("SimpleITK")
     try:
+        import torch
         import monai.transforms
-        load = monai.transforms.LoadImage(reader="ITKReader", image_only=True)
-        found["MONAI"] = lambda path: load(path).shape
+        torch.set_num_threads(options.threads)
+        load, pipeline = monai.transforms.LoadImage(reader="ITKReader", image_only=True), patches.Reference()
+        found["MONAI"] = lambda path: load(path).shape, lambda path: pipeline.crop(pipeline.whole(path), np.array([-seed[0], -seed[1], seed[2]]))
     except ImportError:
         missing.append("MONAI (with itk)")
     return found, missing
 
 
-def measure(arguments, folder):
-    files = write_scans(folder, arguments.scans, arguments.slices)
-    package = str(folder / "package.oq")
-    subprocess.run([arguments.oncoquant, "convert", "--model", "ct-fm", "--synthetic", "1", "-o", package, "--quiet"], check=True)
-    found, missing = peers()
-    middle = [spacing * (size // 2) for spacing, size in zip(patches.SPACING, (*patches.SHAPE[:2], arguments.slices))]
-    rows = {}
-    for ending, paths in files.items():
-        manifest = str(folder / f"m{ending}.csv")
-        pathlib.Path(manifest).write_text("image_path,coordX,coordY,coordZ\n" + "".join(f"{p},{middle[0]},{middle[1]},{middle[2]}\n" for p in paths))
-        turns = {"oncoquant": lambda: oncoquant(arguments, "patches", manifest, [package])}
-        turns |= {name: (lambda read: lambda: [read(p) for p in paths])(read) for name, read in found.items()}
-        best = {}
-        for _ in range(arguments.rounds):
-            for name, turn in turns.items():
-                best[name] = tuple(map(min, best.get(name, (np.inf, np.inf)), seconds(turn)))
-        rows[ending] = {name: {"scans_per_second": len(paths) / wall, "cpu_seconds_per_scan": cpu / len(paths)} for name, (wall, cpu) in best.items()}
-    shares = {}
-    for path in arguments.packages:
-        cut = min(seconds(lambda: oncoquant(arguments, "patches", manifest, [path]))[1] for _ in range(arguments.rounds))
-        whole = min(seconds(lambda: oncoquant(arguments, "embed", manifest, [path]))[1] for _ in range(arguments.rounds))
-        shares[pathlib.Path(path).stem] = cut / whole
-    return {"scans": arguments.scans, "shape": [*patches.SHAPE[:2], arguments.slices], "threads": arguments.threads, "reading": rows,
-            "missing": missing, "share_of_embed": shares, "load": os.getloadavg()[0], "machine": machine.facts(arguments.oncoquant, [])}
+def measure_reading(options, folder, files, seed):
+    package, rows = convert(options, folder, "ct-fm"), {}
+    found, missing = peers(options, seed)
+    for ending in options.formats:
+        path, manifest = str(files[ending]), make_manifest(folder, files[ending], options.scans, seed)
+        turns = {"oncoquant": lambda: oncoquant(options, "patches", package, manifest, folder / "p.npy")}
+        turns |= {name: (lambda read: lambda: [read(path) for _ in range(options.scans)])(read) for name, (read, _) in found.items()}
+        scans = {name: {"per_second": options.scans / wall, "cpu_seconds": cpu / options.scans} for name, (wall, cpu) in best_of(options.rounds, turns).items()}
+        cuts = {name: (lambda cut: lambda: cut(path))(cut) for name, (_, cut) in found.items()}
+        cut = {name: {"per_second": 1 / wall, "cpu_seconds": cpu} for name, (wall, cpu) in best_of(1, cuts).items()}
+        rows[ending] = {"scans": scans, "patches": {"oncoquant": scans["oncoquant"], **cut}}
+    shutil.rmtree(package)
+    return rows, missing
+
+
+def long_rows(short_seconds, options):
+    """So many that the long run takes a few seconds more than the short one of two."""
+    return 2 + 2 * max(2, min(8, round(options.seconds / max(short_seconds, 0.1))))
+
+
+def measure_model(options, folder, files, seed, model):
+    """Seconds a row takes: ready, raw, gzip; None beyond patience."""
+    package = convert(options, folder, model)
+    try:
+        ready = folder / "ready2.npy"
+        oncoquant(options, "patches", package, make_manifest(folder, files[".nii"], 2, seed), ready)
+        try:
+            short = seconds(lambda: oncoquant(options, "embed", package, ready, folder / "e.npy", options.patience))[0]
+        except subprocess.TimeoutExpired:
+            for left in folder.glob("e.*"):
+                left.unlink()
+            return {"seconds": None, "patience": options.patience}
+        rows = long_rows(short, options)
+        oncoquant(options, "patches", package, make_manifest(folder, files[".nii"], rows, seed), folder / f"ready{rows}.npy")
+        sources = {"ready": [folder / f"ready{n}.npy" for n in (2, rows)]}
+        sources |= {name: [make_manifest(folder, files[ending], n, seed) for n in (2, rows)] for name, ending in (("raw", ".nii"), ("gzip", ".nii.gz"))}
+        turns = {(name, which): (lambda s: lambda: oncoquant(options, "embed", package, s, folder / "e.npy"))(pair[which])
+                 for name, pair in sources.items() for which in (0, 1)}
+        best = best_of(options.model_rounds, turns)
+        return {"rows": rows, "seconds": {name: max(best[name, 1][0] - best[name, 0][0], 1e-9) / (rows - 2) for name in sources}}
+    finally:
+        shutil.rmtree(package)
+
+
+def measure(options, folder):
+    files = write_scan(folder, options.slices)
+    seed = [spacing * (size // 2) for spacing, size in zip(patches.SPACING, (*patches.SHAPE[:2], options.slices))]
+    rows, missing = measure_reading(options, folder, files, seed)
+    result = {"shape": [*patches.SHAPE[:2], options.slices], "gzip_mb": files[".nii.gz"].stat().st_size / 1e6, "threads": options.threads, "reading": rows,
+              "missing": missing, "models": {}, "machine": machine.facts(options.oncoquant, installed(*patches.PACKAGES, "SimpleITK"))}
+    for model in options.models:
+        result["models"][model] = measure_model(options, folder, files, seed, model)
+        print(model, result["models"][model], flush=True)
+    result["load"] = os.getloadavg()[0]
+    return result
+
+
+def installed(*packages):
+    return [package for package in packages if importlib.util.find_spec(package)]
+
+
+def reading_table(result):
+    names = sorted({name for row in result["reading"].values() for name in row["scans"]}, key=lambda name: name != "oncoquant")
+    cell = lambda found: f"{found['per_second']:.2f} ({found['cpu_seconds']:.3f})" if found else "-"
+    lines = ["| file | " + " | ".join(f"{name}, {what}/s" for what in ("scans", "patches") for name in names) + " |", "|-" * (2 * len(names) + 1) + "|"]
+    return lines + [f"| `{ending}` | " + " | ".join(cell(row[what].get(name)) for what in ("scans", "patches") for name in names) + " |"
+                    for ending, row in result["reading"].items()]
+
+
+def model_row(model, found, gzip_scan):
+    if not found["seconds"]:
+        return f"| {model} | more than {500 * found['patience']:.0f} | - | - | below {200 * gzip_scan / found['patience']:.1f} % | no | - |"
+    ready, raw, packed = (found["seconds"][name] for name in ("ready", "raw", "gzip"))
+    added = [max(t - ready, 0) for t in (raw, packed)]
+    return (f"| {model} | {1e3 * ready:.0f} | {1e3 * raw:.0f} | {1e3 * packed:.0f} | {100 * added[0] / max(raw, ready):.0f} %, {100 * added[1] / max(packed, ready):.0f} % | "
+            f"{'no' if added[1] <= ready else 'gzip' if added[0] <= ready else 'yes'} | {max(1, int(np.ceil(added[1] / ready)))} |")
 
 
 def table(result):
-    names = sorted({name for row in result["reading"].values() for name in row}, key=lambda name: name != "oncoquant")
-    lines = [f"Scans per second (and seconds of processor time per scan), {'x'.join(map(str, result['shape']))} int16, {result['threads']} threads; of oncoquant with one patch from each. "
-             f"Load of the machine at the end: {result['load']:.1f}.", "", "| file | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    lines += [f"| `{ending}` | " + " | ".join(f"{row[name]['scans_per_second']:.2f} ({row[name]['cpu_seconds_per_scan']:.3f})" for name in names) + " |"
-              for ending, row in result["reading"].items()]
+    lines = machine.markdown(result["machine"])
+    lines += [f"One made-up scan of {'x'.join(map(str, result['shape']))} int16, {result['gzip_mb']:.0f} MB as gzip, in the page cache; {result['threads']} threads; load of the machine at the end: "
+              f"{result['load']:.1f}. Per second, and seconds of processor time each; one patch from every scan. OncoQuant's are those of the whole command, start included.", ""]
+    lines += reading_table(result)
     lines += [f"Left out, as it cannot be imported: {', '.join(result['missing'])}."] if result["missing"] else []
-    lines += ["", "Reading and cutting alone, as a share of the processor time of `embed` (`.mhd`, one patch from each scan): "
-              + ", ".join(f"{name} {share:.0%}" for name, share in result["share_of_embed"].items()) + "."] if result["share_of_embed"] else []
+    if result["models"]:
+        gzip_scan = 1 / result["reading"][".nii.gz"]["scans"]["oncoquant"]["per_second"]
+        lines += ["", "`embed`, milliseconds a row with one patch from every scan; what reading and cutting add to ready patches, as a share of the row; whether that is more than "
+                  "the network takes; and from how many patches per scan on the network takes longer than reading gzip.", "",
+                  "| model | ready patches | raw scans | gzip scans | share of reading: raw, gzip | reading limits | patches per scan |", "|-|-|-|-|-|-|-|"]
+        lines += [model_row(model, found, gzip_scan) for model, found in result["models"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -127,18 +229,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--oncoquant", default=str(ROOT / "build/oncoquant"))
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "out/bench")
-    parser.add_argument("--scans", type=int, default=4)
-    parser.add_argument("--slices", type=int, default=150)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scans", type=int, default=4, help="read in one turn (4)")
+    parser.add_argument("--slices", type=int, default=300)
+    parser.add_argument("--formats", type=lambda text: text.split(","), default=[".nii", ".nii.gz", ".mhd"], help=".nii,.nii.gz,.mhd")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--packages", nargs="*", default=[], help="packages whose share of reading is wanted")
-    arguments = parser.parse_args()
+    parser.add_argument("--models", type=lambda text: text.split(",") if text else [], default=MODELS.split(","), help="their share of reading; \"\" for none (all ten)")
+    parser.add_argument("--model-rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=4, help="that a long run of a network should about take (4)")
+    parser.add_argument("--patience", type=float, default=30, help="seconds for two ready patches (30)")
+    options = parser.parse_args()
+    if options.models and ".nii.gz" not in options.formats:
+        parser.error("networks are compared with reading .nii.gz, which is not among the formats")
+    begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(arguments, pathlib.Path(folder))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "reading.json").write_text(json.dumps(result, indent="\t") + "\n")
-    (arguments.out / "reading.md").write_text(table(result))
+        result = measure(options, pathlib.Path(folder))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "reading.json").write_text(json.dumps(result, indent="\t") + "\n")
+    (options.out / "reading.md").write_text(table(result))
     print(table(result))
+    print(f"{time.perf_counter() - begun:.0f} s in all")
 
 
 if __name__ == "__main__":

@@ -203,9 +203,9 @@ bool oq_stream_read_whole(oq_stream *s, void *out, size_t bytes)
 	uint64_t packed = s->size - s->start, most = (uint64_t)bytes + bytes / 8 + CHUNK;
 	if (!s->inflating || !oq_inflate_whole_works() || packed > most)
 		return false;
-	unsigned char *data = oq_alloc((size_t)packed);
+	unsigned char *data = oq_alloc_aligned((size_t)packed); /* huge pages: touching small ones takes a fifth of the time of decoding */
 	bool good = data && oq_file_read_at(s->fd, s->path, data, (size_t)packed, s->start, OQ_E_INPUT, NULL) == OQ_OK
 		&& oq_inflate_whole(data, (size_t)packed, out, bytes);
-	oq_free(data);
+	oq_free_aligned(data);
 	return good;
 }
