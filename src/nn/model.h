@@ -13,6 +13,7 @@ struct oq_nn_model {
 	int threads;           /* per patch */
 	oq_convolution convolution;
 	oq_isa isa;            /* for our own kernels */
+	bool vnni;             /* AVX512_VNNI */
 	struct dnnl_engine *engine;
 	oq_resolution resolution;
 	int *layers;           /* node index of each product */

@@ -43,6 +43,7 @@ struct oq_planner {
 	const oq_nn_quantization *quantization; /* codes of layers, or NULL: those in the package */
 	int threads;      /* per patch */
 	oq_isa isa;
+	bool vnni;        /* with an 8-bit dot product, in AVX-512 */
 	oq_convolution convolution;
 	oq_dtype stored;  /* type that weights of float layers are rounded to */
 	struct dnnl_engine *engine;

@@ -6,6 +6,7 @@
 #include "weights.h"
 
 #include "kernel/conv_f32.h"
+#include "kernel/conv_i8.h"
 #include "kernel/depthwise_f32.h"
 
 #include <stdio.h>
@@ -14,6 +15,8 @@
 typedef struct conv_state {
 	oq_direct *direct;      /* either this */
 	oq_conv *own;           /* or this */
+	oq_conv_i8 *codes;      /* or this, with code_scale */
+	float *code_scale;      /* [out]: input's scale times that of the weights */
 	oq_depthwise depthwise; /* or this, when it has weights */
 	float *depthwise_weights;
 	float *bias;            /* [out] or NULL */
@@ -164,6 +167,40 @@ static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_meth
 	return OQ_OK;
 }
 
+#define CODE_TILES 64 /* of 3x3x3 outputs: fewer rows read weights, 9 times those of the direct convolution, for longer than they multiply */
+
+/* Whether the exact integer Winograd beats oneDNN's direct convolution of codes. By shape only, as choose_method. */
+static bool prefers_winograd_codes(oq_convolution choice, const oq_node *node, const oq_conv_shape *shape)
+{
+	const oq_attributes *a = &node->attributes;
+	int64_t tiles = 1;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		tiles *= (shape->out[axis] + 2) / 3;
+	return choice != OQ_CONVOLUTION_DIRECT && !node->gelu && a->groups == 1 && a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1
+		&& tiles >= CODE_TILES && oq_conv_i8_supports(shape);
+}
+
+/* Leaves state->codes NULL when these weights cannot be computed exactly that way. */
+static oq_status plan_codes(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, oq_weights *w, oq_error *err)
+{
+	conv_state *state = step->state;
+	const oq_value *input = oq_step_input(step, 0);
+	const oq_conv_i8_desc desc = {.shape = *shape, .codes = w->codes, .zero = input->zero, .isa = planner->isa, .vnni = planner->vnni};
+	OQ_TRY(oq_conv_i8_create(&desc, &state->codes, err));
+	if (!state->codes)
+		return OQ_OK;
+	for (int64_t o = 0; o < w->out; o++)
+		w->scale[o] = input->scale * w->scale[o];
+	state->code_scale = w->scale;
+	state->bias = w->bias;
+	w->scale = w->bias = NULL;
+	step->scratch_bytes = oq_conv_i8_scratch_bytes(state->codes, planner->threads);
+	step->weight_bytes = oq_conv_i8_weight_bytes(state->codes);
+	step->method = "winograd-i16-f3";
+	snprintf(step->implementation, sizeof step->implementation, "%s:%s%s", step->method, oq_isa_name(planner->isa), planner->vnni ? "_vnni" : "");
+	return OQ_OK;
+}
+
 /* Every channel its own filter, no activation: weights become [tap][channel]. */
 static bool is_depthwise(const oq_node *node, const oq_conv_shape *shape)
 {
@@ -233,6 +270,11 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 	if (w->values && oq_precision_quantizable(planner->graph, node)) /* stems stay as they are: every later value hangs on them */
 		oq_round_floats(planner->stored, (size_t)w->out * w->per_out, w->values);
 	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)w->per_out;
+	if (node->compute == OQ_I8 && prefers_winograd_codes(planner->convolution, node, &shape)) {
+		OQ_TRY(plan_codes(planner, step, &shape, w, err));
+		if (state->codes)
+			return OQ_OK;
+	}
 	if (node->compute != OQ_F32)
 		return plan_direct(planner, step, w, err);
 	if (!is_depthwise(node, &shape) && !choose_method(planner->convolution, &node->attributes, &shape, &method))
@@ -265,6 +307,12 @@ static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 		oq_depthwise_run(&state->depthwise, run->isa, oq_run_input(step, run, 0), residual, oq_run_output(step, run), run->threads);
 		return OQ_OK;
 	}
+	if (state->codes) {
+		const oq_conv_i8_epilogue epilogue = {.scale = state->code_scale, .bias = state->bias, .residual = residual,
+			.slope = node->activated ? node->slope : 1.0f, .y = oq_typed_value(oq_run_output(step, run), oq_step_output(step))};
+		oq_conv_i8_run(state->codes, (const uint8_t *)oq_run_input(step, run, 0), &epilogue, run->scratch, run->threads);
+		return OQ_OK;
+	}
 	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = residual, .slope = node->activated ? node->slope : 1.0f};
 	oq_conv_run(state->own, 1, oq_run_input(step, run, 0), NULL, &epilogue, oq_run_output(step, run), run->scratch, run->threads);
 	return OQ_OK;
@@ -277,6 +325,8 @@ static void close_conv(oq_step *step)
 		return;
 	oq_direct_free(state->direct);
 	oq_conv_free(state->own);
+	oq_conv_i8_free(state->codes);
+	oq_free(state->code_scale);
 	oq_free(state->depthwise_weights);
 	oq_free(state->bias);
 	oq_free(state);

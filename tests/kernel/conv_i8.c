@@ -1,0 +1,316 @@
+/* Exact convolutions of codes: the 16-bit micro-kernel against its plain twin, the integer Winograd convolution against a naive sum in 64
+ * bits, and against itself over instruction sets and threads, bit for bit. */
+#include "harness.h"
+
+#include "gemm_i16_isa.h"
+#include "kernel/conv_i8.h"
+
+#include "core/mem.h"
+
+#define NR OQ_GEMM16_NR
+
+/* Every kernel that this processor runs: plain, AVX2, AVX-512, AVX-512 with VNNI. */
+typedef struct variant {
+	oq_isa isa;
+	bool vnni;
+} variant;
+
+static int variants(variant out[4])
+{
+	int count = 0;
+	for (oq_isa isa = OQ_ISA_PLAIN; isa <= best_isa(); isa++)
+		out[count++] = (variant){isa, false};
+#if defined(__x86_64__)
+	if (best_isa() == OQ_ISA_AVX512 && __builtin_cpu_supports("avx512vnni"))
+		out[count++] = (variant){OQ_ISA_AVX512, true};
+#endif
+	return count;
+}
+
+static int16_t *random_shorts(int64_t count, bool extreme)
+{
+	int16_t *x = oq_alloc_aligned((size_t)count * sizeof *x);
+	OQ_REQUIRE(x);
+	for (int64_t i = 0; i < count; i++)
+		x[i] = extreme ? (random_below(2) ? INT16_MAX : -INT16_MAX) : (int16_t)((int32_t)random_below(65535) - INT16_MAX);
+	return x;
+}
+
+static void check_product(int64_t rows, int64_t pairs, bool extreme)
+{
+	int64_t a_stride = 2 * pairs + 2 * random_below(3), c_stride = NR + 16 * random_below(3), count = rows * c_stride + 1;
+	int16_t *a = random_shorts(rows * a_stride + 2, extreme), *b = random_shorts(pairs * 2 * NR + 2, extreme);
+	int32_t *start = oq_alloc_aligned((size_t)count * 4), *want = oq_alloc_aligned((size_t)count * 4), *got = oq_alloc_aligned((size_t)count * 4);
+	OQ_REQUIRE(start && want && got);
+	for (int64_t i = 0; i < count; i++)
+		start[i] = (int32_t)random_below(UINT32_MAX);
+	oq_gemm_i16_call call = {.rows = rows, .pairs = pairs, .a = a, .a_stride = a_stride, .b = b, .c_stride = c_stride};
+	variant all[4];
+	int n = variants(all);
+	for (int part = 0; part < 4; part++)
+		for (int v = 0; v < n; v++) {
+			int32_t *c = v ? got : want;
+			memcpy(c, start, (size_t)count * 4);
+			call.c = c;
+			call.accumulate = part & 1;
+			call.half = !(part & 2);
+			oq_gemm_i16_kernel(all[v].isa, all[v].vnni)(&call);
+			OQ_CHECK(!memcmp(c, v ? want : c, (size_t)count * 4)); /* the gaps between rows too: they must stay */
+		}
+	int64_t sum = 0;
+	for (int64_t i = 0; i < 2 * pairs && rows; i++)
+		sum += (int64_t)a[(rows - 1) * a_stride + i] * b[(i / 2 * NR + 5) * 2 + i % 2];
+	if (rows)
+		OQ_CHECK_INT((int32_t)(uint32_t)((uint64_t)sum + (uint32_t)start[(rows - 1) * c_stride + 5]), want[(rows - 1) * c_stride + 5]);
+	oq_free_aligned(a);
+	oq_free_aligned(b);
+	oq_free_aligned(start);
+	oq_free_aligned(want);
+	oq_free_aligned(got);
+}
+
+static void check_gemm(void)
+{
+	for (int64_t rows = 0; rows <= 45; rows++)
+		check_product(rows, 1 + random_below(70), rows % 3 == 0);
+	check_product(28, 512, true);
+	check_product(3, 0, false);
+}
+
+typedef struct problem {
+	oq_conv_shape shape;
+	int64_t inputs, outputs;
+	uint8_t *x;
+	int8_t *codes;
+	int32_t zero;
+	float *scale, *bias, *residual;
+	int64_t *sums; /* naive */
+} problem;
+
+enum { CODES_RANDOM, CODES_EXTREME, CODES_FULL };
+
+static void fill_codes(problem *p, int kind, int64_t weights)
+{
+	for (int64_t i = 0; i < p->inputs; i++)
+		p->x[i] = (uint8_t)(kind == CODES_RANDOM ? random_below(256) : kind == CODES_FULL ? 255 : random_below(2) * 255);
+	/* 95: as large as weights may be for a transformed one to fit 16 bits whatever the others are. The first of a kernel meets the smallest
+	 * coefficients and may be extreme. */
+	for (int64_t i = 0; i < weights; i++)
+		p->codes[i] = (int8_t)(kind == CODES_RANDOM ? (int)random_below(191) - 95 : kind == CODES_FULL ? 95 : random_below(2) ? 95 : -95);
+	for (int64_t i = 0; i < weights && kind != CODES_FULL; i += 27)
+		p->codes[i] = random_below(2) ? 127 : -128;
+}
+
+static int64_t naive_sum(const problem *p, int64_t voxel, int64_t o)
+{
+	const int64_t *size = p->shape.in, in = p->shape.in_channels;
+	const int64_t out[3] = {voxel / (size[1] * size[2]), voxel / size[2] % size[1], voxel % size[2]};
+	int64_t sum = 0;
+	for (int64_t t = 0; t < 27; t++) {
+		const int64_t d = out[0] + t / 9 - 1, h = out[1] + t / 3 % 3 - 1, w = out[2] + t % 3 - 1;
+		if (d < 0 || d >= size[0] || h < 0 || h >= size[1] || w < 0 || w >= size[2])
+			continue;
+		const uint8_t *x = p->x + ((d * size[1] + h) * size[2] + w) * in;
+		for (int64_t c = 0; c < in; c++)
+			sum += ((int64_t)x[c] - p->zero) * p->codes[(o * in + c) * 27 + t];
+	}
+	return sum;
+}
+
+static oq_conv_shape shape_of(int64_t in, int64_t out, int64_t d, int64_t h, int64_t w)
+{
+	return (oq_conv_shape){.in_channels = in, .out_channels = out, .in = {d, h, w}, .out = {d, h, w}, .kernel = {3, 3, 3}, .stride = {1, 1, 1},
+		.pad_low = {1, 1, 1}};
+}
+
+static problem make_problem(oq_conv_shape shape, int32_t zero, int kind)
+{
+	int64_t voxels = shape.in[0] * shape.in[1] * shape.in[2], weights = shape.in_channels * shape.out_channels * 27;
+	problem p = {.shape = shape, .zero = zero, .inputs = voxels * shape.in_channels, .outputs = voxels * shape.out_channels};
+	p.x = malloc((size_t)p.inputs);
+	p.codes = malloc((size_t)weights);
+	p.scale = random_values(shape.out_channels, VALUES_POSITIVE);
+	p.bias = random_values(shape.out_channels, VALUES_UNIT);
+	p.residual = random_values(p.outputs, VALUES_UNIT);
+	p.sums = malloc((size_t)p.outputs * sizeof *p.sums);
+	OQ_REQUIRE(p.x && p.codes && p.sums);
+	fill_codes(&p, kind, weights);
+	for (int64_t i = 0; i < p.outputs; i++)
+		p.sums[i] = naive_sum(&p, i / shape.out_channels, i % shape.out_channels);
+	return p;
+}
+
+static void free_problem(problem *p)
+{
+	free(p->x);
+	free(p->codes);
+	free(p->scale);
+	free(p->bias);
+	free(p->residual);
+	free(p->sums);
+}
+
+static oq_conv_i8 *make_conv(const problem *p, variant v)
+{
+	const oq_conv_i8_desc desc = {.shape = p->shape, .codes = p->codes, .zero = p->zero, .isa = v.isa, .vnni = v.vnni};
+	oq_conv_i8 *conv = NULL;
+	oq_error err = {0};
+	OQ_CHECK_INT(oq_conv_i8_create(&desc, &conv, &err), OQ_OK);
+	return conv;
+}
+
+/* Bytes of the output, to be freed with free(); those of another type are NaN or 0xff before. */
+static void *run(const problem *p, const oq_conv_i8 *conv, oq_conv_i8_epilogue e, int threads)
+{
+	size_t bytes = (size_t)p->outputs * oq_dtype_size(e.y.dtype);
+	void *scratch = oq_alloc_aligned(oq_conv_i8_scratch_bytes(conv, threads));
+	e.y.data = malloc(bytes + 64);
+	OQ_REQUIRE(e.y.data && scratch);
+	memset(e.y.data, 0xa5, bytes + 64);
+	oq_conv_i8_run(conv, p->x, &e, scratch, threads);
+	for (size_t i = bytes; i < bytes + 64; i++)
+		OQ_CHECK(((unsigned char *)e.y.data)[i] == 0xa5); /* nothing behind the end */
+	oq_free_aligned(scratch);
+	return e.y.data;
+}
+
+/* The sums themselves: scale 1, nothing else. A float holds them exactly below 2^24, and rounds the exact integer above. */
+static void check_sums(const problem *p, const oq_conv_i8 *conv)
+{
+	float *ones = random_values(p->shape.out_channels, VALUES_UNIT);
+	for (int64_t o = 0; o < p->shape.out_channels; o++)
+		ones[o] = 1.0f;
+	const oq_conv_i8_epilogue e = {.scale = ones, .slope = 1.0f, .y = {.dtype = OQ_F32}};
+	float *y = run(p, conv, e, 1);
+	int64_t wrong = 0;
+	for (int64_t i = 0; i < p->outputs; i++)
+		wrong += y[i] != (float)p->sums[i];
+	OQ_CHECK_INT(wrong, 0);
+	free(y);
+	free(ones);
+}
+
+/* What the header says, a rounding at a time. */
+static float expected(const problem *p, const oq_conv_i8_epilogue *e, int64_t i)
+{
+	int64_t o = i % p->shape.out_channels;
+	float v = (float)p->sums[i] * e->scale[o];
+	v += e->bias ? e->bias[o] : 0.0f;
+	v += e->residual ? e->residual[i] : 0.0f;
+	v = v > 0.0f ? v : e->slope == 0.0f ? 0.0f : v * e->slope;
+	if (e->y.dtype == OQ_BF16)
+		return oq_bf16_to_f32(oq_f32_to_bf16(v));
+	return e->y.dtype == OQ_U8 ? fminf(fmaxf(nearbyintf(v * (1.0f / e->y.scale)) + (float)e->y.zero, 0.0f), 255.0f) : v;
+}
+
+static float value_at(const void *y, oq_dtype dtype, int64_t i)
+{
+	if (dtype == OQ_BF16)
+		return oq_bf16_to_f32(((const uint16_t *)y)[i]);
+	return dtype == OQ_U8 ? (float)((const uint8_t *)y)[i] : ((const float *)y)[i];
+}
+
+static void check_outputs(const problem *p, const oq_conv_i8 *conv, const char *which)
+{
+	static const oq_dtype types[] = {OQ_F32, OQ_BF16, OQ_U8};
+	for (int type = 0; type < 3; type++)
+		for (int parts = 0; parts < 4; parts++) {
+			const oq_conv_i8_epilogue e = {.scale = p->scale, .bias = parts & 1 ? p->bias : NULL, .residual = parts & 2 ? p->residual : NULL,
+				.slope = parts == 0 ? 1.0f : parts == 1 ? 0.1f : 0.0f, .y = {.dtype = types[type], .scale = 3e3f, .zero = parts == 3 ? 0 : 77}};
+			void *y = run(p, conv, e, parts == 2 ? 3 : 1);
+			int64_t wrong = 0;
+			for (int64_t i = 0; i < p->outputs; i++)
+				wrong += value_at(y, e.y.dtype, i) != expected(p, &e, i);
+			if (wrong)
+				fprintf(stderr, "%s, %s, parts %d: %lld of %lld wrong\n", which, oq_dtype_name(e.y.dtype), parts, (long long)wrong, (long long)p->outputs);
+			OQ_CHECK_INT(wrong, 0);
+			free(y);
+		}
+}
+
+static void check_problem(problem p)
+{
+	variant all[4];
+	int n = variants(all);
+	for (int v = 0; v < n; v++) {
+		oq_conv_i8 *conv = make_conv(&p, all[v]);
+		OQ_CHECK(conv);
+		if (conv) {
+			check_sums(&p, conv);
+			check_outputs(&p, conv, oq_isa_name(all[v].isa));
+		}
+		oq_conv_i8_free(conv);
+	}
+	free_problem(&p);
+}
+
+static void check_conv(void)
+{
+	check_problem(make_problem(shape_of(16, 16, 6, 6, 6), 0, CODES_RANDOM));
+	check_problem(make_problem(shape_of(32, 32, 7, 5, 9), 128, CODES_RANDOM));
+	check_problem(make_problem(shape_of(33, 48, 4, 8, 3), 255, CODES_RANDOM));
+	check_problem(make_problem(shape_of(1, 1, 1, 1, 1), 3, CODES_RANDOM));
+	check_problem(make_problem(shape_of(17, 70, 2, 10, 4), 9, CODES_RANDOM));
+	check_problem(make_problem(shape_of(64, 33, 12, 3, 4), 0, CODES_EXTREME));
+	check_problem(make_problem(shape_of(33, 40, 5, 4, 6), 128, CODES_EXTREME));
+	check_problem(make_problem(shape_of(32, 16, 6, 4, 5), 255, CODES_EXTREME));
+	check_problem(make_problem(shape_of(320, 16, 4, 3, 3), 0, CODES_RANDOM));
+	check_problem(make_problem(shape_of(320, 16, 3, 3, 5), 0, CODES_FULL)); /* sums of 209 million, 8 of which would not fit by far */
+	check_problem(make_problem(shape_of(16, 16, 13, 14, 15), 1, CODES_RANDOM)); /* more than one block */
+}
+
+/* Where it would not be exact there is no convolution, and no error. */
+static void check_refusals(void)
+{
+	const variant plain = {OQ_ISA_PLAIN, false};
+	problem p = make_problem(shape_of(16, 2, 3, 3, 3), 0, CODES_FULL);
+	memset(p.codes, 127, 27); /* 343 * 127 is no number of 16 bits */
+	OQ_CHECK(!make_conv(&p, plain));
+	free_problem(&p);
+	p = make_problem(shape_of(480, 2, 1, 1, 1), 0, CODES_FULL); /* 480 * 27 * 95 * 255 is above 2^28 */
+	OQ_CHECK(!make_conv(&p, plain));
+	p.zero = 128; /* but not with 128 as the largest input */
+	oq_conv_i8 *conv = make_conv(&p, plain);
+	OQ_CHECK(conv);
+	oq_conv_i8_free(conv);
+	free_problem(&p);
+	oq_conv_shape strided = shape_of(16, 16, 6, 6, 6);
+	strided.stride[1] = 2;
+	OQ_CHECK(!oq_conv_i8_supports(&strided));
+}
+
+static void time_conv(void)
+{
+	static const int64_t sizes[][3] = {{32, 32, 48}, {32, 64, 24}, {64, 64, 24}, {64, 128, 12}, {128, 128, 12}, {128, 256, 6}, {256, 256, 6}};
+	variant all[4];
+	int n = variants(all);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		for (int v = 1; v < n; v++) {
+			int64_t size = sizes[i][2], voxels = size * size * size;
+			problem p = {.shape = shape_of(sizes[i][0], sizes[i][1], size, size, size)};
+			p.x = calloc((size_t)(voxels * sizes[i][0]), 1);
+			p.codes = calloc((size_t)(sizes[i][0] * sizes[i][1] * 27), 1);
+			float *scale = random_values(sizes[i][1], VALUES_UNIT);
+			oq_conv_i8 *conv = make_conv(&p, all[v]);
+			void *scratch = oq_alloc_aligned(oq_conv_i8_scratch_bytes(conv, 1)), *y = malloc((size_t)(voxels * sizes[i][1]) * 4);
+			OQ_REQUIRE(p.x && p.codes && conv && scratch && y);
+			const oq_conv_i8_epilogue e = {.scale = scale, .slope = 0, .y = {.data = y, .dtype = OQ_F32}};
+			double best = INFINITY;
+			for (int repeat = 0; repeat < 15; repeat++) {
+				double start = now_seconds();
+				oq_conv_i8_run(conv, p.x, &e, scratch, 1);
+				best = fmin(best, now_seconds() - start);
+			}
+			printf("%3lld > %3lld @ %2lld %s%s: %.3f ms, %.0f Gop/s nominal\n", (long long)sizes[i][0], (long long)sizes[i][1], (long long)size,
+				oq_isa_name(all[v].isa), all[v].vnni ? " vnni" : "", 1e3 * best, 54e-9 * (double)(voxels * sizes[i][0] * sizes[i][1]) / best);
+			oq_conv_i8_free(conv);
+			oq_free_aligned(scratch);
+			free(y);
+			free(scale);
+			free(p.x);
+			free(p.codes);
+		}
+}
+
+static const kernel_case cases[] = {{"i16_gemm", check_gemm, NULL}, {"i8_conv", check_conv, time_conv}, {"i8_refusals", check_refusals, NULL}, {NULL, NULL, NULL}};
+const kernel_family conv_i8_family = KERNEL_FAMILY(cases);
