@@ -1,17 +1,16 @@
 /* Vector quantisation by cosine: every token is replaced by the stored row of the codebook whose direction is nearest (the
- * first one on a tie). Directions are packed once; the products run through the float32 micro-kernel. */
+ * first one on a tie). */
 #include "op.h"
 
-#include "kernel/gemm_f32.h"
-#include "kernel/token_f32.h"
+#include "kernel/nearest.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct vq_state {
-	int64_t codes, channels, panels;
+	int64_t codes, channels;
 	float *stored; /* [codes][channels] */
-	float *packed; /* directions, [panel][channels][32] */
+	oq_nearest *nearest;
 } vq_state;
 
 static oq_status parse_vq(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -33,73 +32,45 @@ static oq_status infer_vq(const oq_graph *graph, oq_node *node, oq_value *output
 	return OQ_OK;
 }
 
-static void pack_directions(vq_state *s)
+/* Room for the answers before the rest of the scratch. */
+static size_t index_bytes(int64_t tokens)
 {
-	memset(s->packed, 0, (size_t)(s->panels * s->channels * OQ_GEMM_NR) * sizeof *s->packed);
-	for (int64_t code = 0; code < s->codes; code++) {
-		const float *row = s->stored + code * s->channels;
-		double squares = 0;
-		for (int64_t c = 0; c < s->channels; c++)
-			squares += (double)row[c] * (double)row[c];
-		double norm = squares > 1e-24 ? sqrt(squares) : 1e-12;
-		float *column = s->packed + code / OQ_GEMM_NR * s->channels * OQ_GEMM_NR + code % OQ_GEMM_NR;
-		for (int64_t c = 0; c < s->channels; c++)
-			column[c * OQ_GEMM_NR] = (float)((double)row[c] / norm);
-	}
+	return ((size_t)tokens * sizeof(int64_t) + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN;
 }
 
 static oq_status plan_vq(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
 {
 	const oq_tensor_info *codebook = oq_safetensors_find(oq_package_weights(planner->graph->package), node->attributes.weight);
 	vq_state *s = step->state = oq_calloc(1, sizeof *s);
+	oq_cpu cpu;
 	if (!s)
 		return oq_fail_memory(err, node->name, sizeof *s);
 	s->channels = codebook->shape[codebook->rank - 1];
 	s->codes = (int64_t)codebook->count / s->channels;
-	s->panels = (s->codes + OQ_GEMM_NR - 1) / OQ_GEMM_NR;
-	size_t packed_bytes = (size_t)(s->panels * s->channels * OQ_GEMM_NR) * sizeof(float);
 	s->stored = oq_alloc(codebook->count * sizeof *s->stored);
-	s->packed = oq_alloc_aligned(packed_bytes);
-	if (!s->stored || !s->packed)
-		return oq_fail_memory(err, node->name, packed_bytes);
+	if (!s->stored)
+		return oq_fail_memory(err, node->name, codebook->count * sizeof *s->stored);
 	OQ_TRY(oq_package_read_f32(planner->graph->package, codebook->name, s->stored, codebook->count, err));
-	pack_directions(s);
-	step->weight_bytes = codebook->count * sizeof(float) + packed_bytes;
+	oq_cpu_detect(&cpu);
+	OQ_TRY(oq_nearest_create(s->codes, s->channels, s->stored, planner->isa, cpu.avx512_vnni && planner->isa == OQ_ISA_AVX512, &s->nearest, err));
+	step->weight_bytes = codebook->count * sizeof(float) + oq_nearest_weight_bytes(s->nearest);
 	int64_t tokens = oq_value_voxels(oq_step_input(step, 0));
-	step->scratch_bytes = (size_t)tokens * ((size_t)(s->channels + s->panels * OQ_GEMM_NR) * sizeof(float) + 2 * sizeof(void *));
+	step->scratch_bytes = index_bytes(tokens) + oq_nearest_scratch_bytes(s->nearest, tokens, planner->threads);
 	step->gflop = 2e-9 * (double)tokens * (double)(s->codes * s->channels);
+	if (oq_nearest_has_bytes(s->nearest))
+		snprintf(step->implementation, sizeof step->implementation, "own:%s, bytes first", oq_isa_name(planner->isa));
 	return OQ_OK;
-}
-
-static int64_t first_maximum(const float *scores, int64_t count)
-{
-	int64_t best = 0;
-	for (int64_t i = 1; i < count; i++)
-		if (scores[i] > scores[best])
-			best = i;
-	return best;
 }
 
 static oq_status run_vq(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
 	const vq_state *s = step->state;
-	int64_t tokens = oq_value_voxels(oq_step_input(step, 0)), width = s->panels * OQ_GEMM_NR;
-	const float *x = oq_run_input(step, run, 0);
-	float *y = oq_run_output(step, run), *units = run->scratch, *scores = units + tokens * s->channels;
-	const float **in = (const float **)(void *)(scores + tokens * width);
-	for (int64_t t = 0; t < tokens; t++) {
-		oq_token_kernels_for(run->isa)->unit_row(s->channels, x + t * s->channels, NULL, units + t * s->channels);
-		in[t] = units + t * s->channels;
-	}
-	float **out = (float **)(void *)(in + tokens);
-	for (int64_t p = 0; p < s->panels; p++) {
-		for (int64_t t = 0; t < tokens; t++)
-			out[t] = scores + t * width + p * OQ_GEMM_NR;
-		oq_gemm_f32_kernel(run->isa)(tokens, s->channels, in, s->packed + p * s->channels * OQ_GEMM_NR, out, false);
-	}
+	int64_t tokens = oq_value_voxels(oq_step_input(step, 0)), *index = run->scratch;
+	float *y = oq_run_output(step, run);
+	oq_nearest_run(s->nearest, tokens, oq_run_input(step, run, 0), index, (char *)run->scratch + index_bytes(tokens), run->threads);
 	for (int64_t t = 0; t < tokens; t++)
-		memcpy(y + t * s->channels, s->stored + first_maximum(scores + t * width, s->codes) * s->channels, (size_t)s->channels * sizeof *y);
+		memcpy(y + t * s->channels, s->stored + index[t] * s->channels, (size_t)s->channels * sizeof *y);
 	return OQ_OK;
 }
 
@@ -109,7 +80,7 @@ static void close_vq(oq_step *step)
 	if (!s)
 		return;
 	oq_free(s->stored);
-	oq_free_aligned(s->packed);
+	oq_nearest_free(s->nearest);
 	oq_free(s);
 }
 

@@ -190,5 +190,12 @@ static void weighted_sum(int64_t channels, int64_t taps, const float *const *row
 	}
 }
 
+static float scale_sums(int64_t count, const int32_t *sums, const float *scale, float *y)
+{
+	for (int64_t c = 0; c < count; c++)
+		y[c] = (float)sums[c] * scale[c];
+	return count > 0 ? row_max(count, y) : -INFINITY;
+}
+
 const oq_token_kernels TOKEN_TABLE = {.layer_norm = layer_norm, .gelu = gelu, .softmax_row = softmax_row, .unit_row = unit_row,
-	.weighted_sum = weighted_sum};
+	.weighted_sum = weighted_sum, .scale_sums = scale_sums};

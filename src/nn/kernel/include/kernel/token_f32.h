@@ -20,6 +20,8 @@ typedef struct oq_token_kernels {
 	/* y[c] = bias[c] + sum_t rows[t][c]*weights[t][c] (t ascending) + residual[c]; bias and residual may be NULL. */
 	void (*weighted_sum)(int64_t channels, int64_t taps, const float *const *rows, const float *const *weights, const float *bias,
 		const float *residual, float *y);
+	/* y[c] = sums[c]*scale[c]; returns the largest, minus infinity for none. */
+	float (*scale_sums)(int64_t count, const int32_t *sums, const float *scale, float *y);
 } oq_token_kernels;
 
 const oq_token_kernels *oq_token_kernels_for(oq_isa isa);
