@@ -69,7 +69,7 @@ static void fold_add(oq_graph *graph, oq_node *node)
 		int own = node->inputs[side], other = node->inputs[1 - side];
 		oq_node *producer = foldable_producer(graph, own);
 		const oq_node *shortcut = producer_of(graph, other);
-		if (own == other || !producer || producer->op != &oq_op_conv || producer->residual >= 0 || (shortcut && shortcut > producer))
+		if (own == other || !producer || !is_product(producer) || producer->residual >= 0 || (shortcut && shortcut > producer))
 			continue;
 		producer->residual = other;
 		absorb(producer, node);

@@ -55,6 +55,7 @@ struct oq_node {
 	bool activated;             /* followed by max(x,0)+slope*min(x,0) with `slope` */
 	float slope;
 	bool gelu;                  /* a product followed by GELU instead; see precision.c */
+	bool gated;                 /* a product followed by geglu: its result has half as many channels as its weights have rows */
 	oq_dtype compute;           /* of a product: OQ_F32, OQ_BF16 or OQ_I8; of a pool: OQ_U8 when bytes pass through it; see precision.c */
 };
 
@@ -75,6 +76,12 @@ void oq_graph_free(oq_graph *graph);
 
 /* Rewrites in place: batch norm into convolutions, repeated channels into weights, additions and activations into their producers. */
 void oq_graph_fold(oq_graph *graph);
+
+/* Rows of a product's weights. */
+static inline int64_t oq_node_rows(const oq_graph *graph, const oq_node *node)
+{
+	return graph->values[node->output].shape[0] * (node->gated ? 2 : 1);
+}
 
 /* The index of a value by name, or -1. */
 int oq_graph_value(const oq_graph *graph, const char *name);

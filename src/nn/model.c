@@ -23,6 +23,8 @@ void oq_threads_leave(int before)
 
 static const char *label_suffix(const oq_node *node)
 {
+	if (node->gated)
+		return "+geglu";
 	if (node->gelu)
 		return "+gelu";
 	if (node->residual >= 0)
@@ -55,7 +57,8 @@ static void let_go(oq_nn_model *model)
 static oq_status plan_steps(oq_nn_model *model, const oq_nn_options *options, oq_error *err)
 {
 	const oq_planner planner = {.graph = &model->graph, .quantization = options ? options->quantization : NULL, .threads = model->threads,
-		.isa = model->isa, .vnni = model->vnni, .convolution = model->convolution, .stored = model->resolution.stored, .engine = model->engine};
+		.isa = model->isa, .vnni = model->vnni, .convolution = model->convolution, .stored = model->resolution.stored,
+		.bytes = model->resolution.bytes, .bf16 = model->resolution.bf16, .engine = model->engine};
 	size_t most = options && options->most_weight_bytes ? options->most_weight_bytes : SIZE_MAX;
 	for (int i = 0; i < model->graph.node_count; i++) {
 		if (!model->graph.nodes[i].removed)
@@ -192,7 +195,8 @@ void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out)
 	const oq_value *input = &graph->values[node->inputs[0]], *output = &graph->values[node->output];
 	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
 	*out = (oq_nn_layer){.node = node->name, .input = input->name, .output = output->name, .weight = a->weight, .in = input->shape[0] / a->groups,
-		.out = output->shape[0], .taps = taps, .gflop = 2e-9 * (double)output->count * (double)(input->shape[0] / a->groups * taps),
+		.out = oq_node_rows(graph, node), .taps = taps,
+		.gflop = 2e-9 * (double)output->count * (node->gated ? 2 : 1) * (double)(input->shape[0] / a->groups * taps),
 		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0]),
 		.private_output = oq_precision_private_output(graph, node)};
 }

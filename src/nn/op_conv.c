@@ -8,6 +8,7 @@
 #include "kernel/conv_f32.h"
 #include "kernel/conv_i8.h"
 #include "kernel/depthwise_f32.h"
+#include "kernel/linear.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@ typedef struct conv_state {
 	oq_conv *own;           /* or this */
 	oq_conv_i8 *codes;      /* or this, with code_scale */
 	float *code_scale;      /* [out]: input's scale times that of the weights */
+	oq_linear *linear;      /* or this: a linear layer in bytes or bfloat16 */
 	oq_depthwise depthwise; /* or this, when it has weights */
 	float *depthwise_weights;
 	float *bias;            /* [out] or NULL */
@@ -250,6 +252,22 @@ static oq_status plan_direct(const oq_planner *planner, oq_step *step, const oq_
 	return OQ_OK;
 }
 
+static oq_status plan_linear(const oq_planner *planner, oq_step *step, const oq_weights *w, oq_error *err)
+{
+	conv_state *state = step->state;
+	const oq_node *node = step->node;
+	const oq_value *input = oq_step_input(step, 0);
+	const oq_linear_desc desc = {.where = node->name, .compute = node->compute, .in = input->shape[0], .out = w->out, .codes = w->codes,
+		.values = w->values, .scale = w->scale, .src_scale = input->scale, .src_zero = input->zero, .bias = w->bias, .gelu = node->gelu,
+		.gated = node->gated, .slope = node->activated ? node->slope : 1.0f};
+	OQ_TRY(oq_linear_create(&desc, planner->isa, &state->linear, err));
+	step->scratch_bytes = oq_linear_scratch_bytes(state->linear, oq_value_voxels(input), planner->threads);
+	step->weight_bytes = oq_linear_weight_bytes(state->linear);
+	step->method = "rows";
+	snprintf(step->implementation, sizeof step->implementation, "%s:%s", step->method, oq_isa_name(planner->isa));
+	return OQ_OK;
+}
+
 /* Weights of a layer: those that the caller's quantisation brings, else the package's. */
 static oq_status load_layer(const oq_planner *planner, const oq_node *node, oq_weights *w, oq_error *err)
 {
@@ -269,7 +287,9 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 	OQ_TRY(load_layer(planner, node, w, err));
 	if (w->values && oq_precision_quantizable(planner->graph, node)) /* stems stay as they are: every later value hangs on them */
 		oq_round_floats(planner->stored, (size_t)w->out * w->per_out, w->values);
-	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (double)w->per_out;
+	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (node->gated ? 2 : 1) * (double)w->per_out;
+	if (node->op == &oq_op_linear && (node->compute == OQ_I8 ? planner->bytes : node->compute == OQ_BF16 && planner->bf16))
+		return plan_linear(planner, step, w, err);
 	if (node->compute == OQ_I8 && prefers_winograd_codes(planner->convolution, node, &shape)) {
 		OQ_TRY(plan_codes(planner, step, &shape, w, err));
 		if (state->codes)
@@ -303,6 +323,11 @@ static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 	if (state->direct)
 		return oq_direct_run(state->direct, run->private_state, run->stream, node->name, err);
 	const float *residual = oq_run_residual(step, run);
+	if (state->linear) {
+		const oq_typed y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
+		oq_linear_run(state->linear, oq_value_voxels(oq_step_input(step, 0)), oq_run_input(step, run, 0), residual, &y, run->scratch, run->threads);
+		return OQ_OK;
+	}
 	if (state->depthwise.weights) {
 		oq_depthwise_run(&state->depthwise, run->isa, oq_run_input(step, run, 0), residual, oq_run_output(step, run), run->threads);
 		return OQ_OK;
@@ -325,7 +350,7 @@ static void close_conv(oq_step *step)
 		return;
 	oq_direct_free(state->direct);
 	oq_conv_free(state->own);
-	oq_conv_i8_free(state->codes);
+	oq_linear_free(state->linear);
 	oq_free(state->code_scale);
 	oq_free(state->depthwise_weights);
 	oq_free(state->bias);

@@ -42,7 +42,6 @@ static oq_status plan_vq(const oq_planner *planner, const oq_node *node, oq_step
 {
 	const oq_tensor_info *codebook = oq_safetensors_find(oq_package_weights(planner->graph->package), node->attributes.weight);
 	vq_state *s = step->state = oq_calloc(1, sizeof *s);
-	oq_cpu cpu;
 	if (!s)
 		return oq_fail_memory(err, node->name, sizeof *s);
 	s->channels = codebook->shape[codebook->rank - 1];
@@ -51,14 +50,13 @@ static oq_status plan_vq(const oq_planner *planner, const oq_node *node, oq_step
 	if (!s->stored)
 		return oq_fail_memory(err, node->name, codebook->count * sizeof *s->stored);
 	OQ_TRY(oq_package_read_f32(planner->graph->package, codebook->name, s->stored, codebook->count, err));
-	oq_cpu_detect(&cpu);
-	OQ_TRY(oq_nearest_create(s->codes, s->channels, s->stored, planner->isa, cpu.avx512_vnni && planner->isa == OQ_ISA_AVX512, &s->nearest, err));
+	OQ_TRY(oq_nearest_create(s->codes, s->channels, s->stored, planner->isa, planner->bytes, &s->nearest, err));
 	step->weight_bytes = codebook->count * sizeof(float) + oq_nearest_weight_bytes(s->nearest);
 	int64_t tokens = oq_value_voxels(oq_step_input(step, 0));
 	step->scratch_bytes = index_bytes(tokens) + oq_nearest_scratch_bytes(s->nearest, tokens, planner->threads);
 	step->gflop = 2e-9 * (double)tokens * (double)(s->codes * s->channels);
 	if (oq_nearest_has_bytes(s->nearest))
-		snprintf(step->implementation, sizeof step->implementation, "own:%s, bytes first", oq_isa_name(planner->isa));
+		snprintf(step->implementation, sizeof step->implementation, "own:%s+u8", oq_isa_name(planner->isa));
 	return OQ_OK;
 }
 

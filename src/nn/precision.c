@@ -4,6 +4,8 @@
 
 #include "weights.h"
 
+#include "kernel/linear.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -62,7 +64,8 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	OQ_TRY(package_precision(package, &own, &weight_bits, err));
 	bool strict = options && options->strict;
 	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32,
-		.bf16 = cpu->avx512_bf16, .convolution = strict ? OQ_CONVOLUTION_DIRECT : options ? options->convolution : OQ_CONVOLUTION_AUTO};
+		.bytes = oq_linear_supports(OQ_I8, cpu), .bf16 = cpu->avx512_bf16,
+		.convolution = strict ? OQ_CONVOLUTION_DIRECT : options ? options->convolution : OQ_CONVOLUTION_AUTO};
 	out->used = out->asked;
 	bool given = options && options->quantization;
 	if (out->asked == OQ_PRECISION_INT8 && own != OQ_PRECISION_INT8 && !given)
@@ -184,18 +187,29 @@ static void choose_bf16(oq_graph *graph, oq_convolution convolution)
 	}
 }
 
-/* A GELU that alone reads a narrow product becomes part of it: what is between them would go to memory in float32 only to be read again. */
-static void fuse_gelu(oq_graph *graph)
+/* Gating is done by the kernels of our own, which compute linear layers only. */
+static bool can_gate(const oq_node *product, const oq_resolution *resolution)
+{
+	return product->op == &oq_op_linear && (product->compute == OQ_I8 ? resolution->bytes : resolution->bf16);
+}
+
+/* A GELU or a gating that alone reads a narrow product becomes part of it: what is between them would go to memory in float32 only to be
+ * read again. */
+static void fuse_gelu(oq_graph *graph, const oq_resolution *resolution)
 {
 	for (int i = 0; i < graph->node_count; i++) {
 		oq_node *node = &graph->nodes[i];
-		if (node->removed || node->op != &oq_op_gelu)
+		bool gated = node->op == &oq_op_geglu;
+		if (node->removed || (node->op != &oq_op_gelu && !gated))
 			continue;
 		const oq_value *input = &graph->values[node->inputs[0]];
 		oq_node *product = producer_of(graph, node->inputs[0]);
 		if (!product || !oq_is_product(product) || product->compute == OQ_F32 || product->activated || product->residual >= 0 || input->uses != 1 || input->keep)
 			continue;
-		product->gelu = true;
+		if (gated && !can_gate(product, resolution))
+			continue;
+		product->gelu = !gated;
+		product->gated = gated;
 		product->output = node->output;
 		node->removed = true;
 	}
@@ -391,6 +405,21 @@ static oq_status insert_casts(oq_graph *graph, oq_error *err)
 	return status;
 }
 
+/* Read as a bfloat16 factor and as nothing else: every reader would round it so anyway. */
+static bool is_factor_only(const oq_graph *graph, int value)
+{
+	bool all = graph->values[value].uses > 0;
+	for (int i = 0; i < graph->node_count; i++) {
+		const oq_node *node = &graph->nodes[i];
+		if (node->removed)
+			continue;
+		all = all && node->residual != value;
+		for (int k = 0; k < node->input_count; k++)
+			all = all && (node->inputs[k] != value || (oq_is_product(node) && factor_type(node) == OQ_BF16));
+	}
+	return all;
+}
+
 /* A lookup gives another row of its codebook for the smallest difference: before it every rounding that saves no product is one too many. */
 static bool has_lookup(const oq_graph *graph)
 {
@@ -408,12 +437,12 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 		OQ_TRY(choose_int8(graph, quantization, err));
 	if (resolution->bf16)
 		choose_bf16(graph, resolution->convolution);
-	fuse_gelu(graph);
+	fuse_gelu(graph, resolution);
 	pass_bytes(graph);
-	bool bf16_values = resolution->bf16 && !has_lookup(graph);
+	bool lookup = has_lookup(graph);
 	for (int v = 0; v < graph->value_count; v++) {
 		graph->values[v].dtype = graph->values[v].scale > 0 ? choose_type(graph, v, OQ_U8) : OQ_F32;
-		if (graph->values[v].dtype == OQ_F32 && bf16_values)
+		if (graph->values[v].dtype == OQ_F32 && resolution->bf16 && (!lookup || is_factor_only(graph, v)))
 			graph->values[v].dtype = choose_type(graph, v, OQ_BF16);
 	}
 	return insert_casts(graph, err);

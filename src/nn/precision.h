@@ -8,6 +8,7 @@
 typedef struct oq_resolution {
 	oq_precision asked, used;
 	oq_dtype stored;  /* type that weights of float layers are rounded to */
+	bool bytes;       /* this processor multiplies bytes natively, in the kernels of our own */
 	bool bf16;        /* this processor multiplies bfloat16 natively: what an int8 package leaves in float runs in it */
 	oq_convolution convolution; /* DIRECT when strict: then every product has the precision asked for */
 	char why[160];

@@ -35,7 +35,7 @@ static void sum_repeats(float *weights, int64_t out, int64_t copies, int64_t tap
 
 static oq_status fold_norm(const oq_graph *graph, const oq_node *node, float *weights, float *bias, size_t per_out, oq_error *err)
 {
-	int64_t out = graph->values[node->output].shape[0];
+	int64_t out = oq_node_rows(graph, node);
 	double *affine = oq_alloc((size_t)out * 2 * sizeof *affine);
 	if (!affine)
 		return oq_fail_memory(err, node->name, (size_t)out * 2 * sizeof *affine);
@@ -75,7 +75,7 @@ static oq_status read_companion(const oq_graph *graph, const oq_node *node, cons
 
 static oq_status read_codes(const oq_graph *graph, const oq_node *node, const oq_tensor_info *info, oq_weights *w, oq_error *err)
 {
-	int64_t out = graph->values[node->output].shape[0];
+	int64_t out = oq_node_rows(graph, node);
 	w->codes = oq_alloc(info->count);
 	w->scale = oq_alloc((size_t)out * sizeof *w->scale);
 	if (!w->codes || !w->scale)
@@ -92,7 +92,7 @@ static oq_status read_codes(const oq_graph *graph, const oq_node *node, const oq
 static oq_status read_floats(const oq_graph *graph, const oq_node *node, const oq_tensor_info *info, bool folded, oq_weights *w, oq_error *err)
 {
 	const oq_attributes *a = &node->attributes;
-	int64_t out = graph->values[node->output].shape[0];
+	int64_t out = oq_node_rows(graph, node);
 	w->values = oq_alloc(info->count * sizeof *w->values);
 	if (!w->values)
 		return oq_fail_memory(err, node->name, info->count * sizeof *w->values);
@@ -113,7 +113,7 @@ oq_status oq_weights_load(const oq_graph *graph, const oq_node *node, oq_weights
 	const oq_attributes *a = &node->attributes;
 	const oq_tensor_info *info = oq_safetensors_find(oq_package_weights(graph->package), a->weight);
 	bool folded = companion(graph, node, "bias") != NULL;
-	*w = (oq_weights){.out = graph->values[node->output].shape[0]};
+	*w = (oq_weights){.out = oq_node_rows(graph, node)};
 	w->per_out = info->count / (size_t)w->out / (size_t)(folded ? 1 : node->repeat_in);
 	if (folded || a->bias || node->folded_norm) {
 		w->bias = oq_calloc((size_t)w->out, sizeof *w->bias);
@@ -128,7 +128,7 @@ oq_status oq_weights_load(const oq_graph *graph, const oq_node *node, oq_weights
 oq_status oq_weights_copy_codes(const oq_graph *graph, const oq_node *node, const oq_nn_codes *codes, oq_weights *w, oq_error *err)
 {
 	const oq_tensor_info *info = oq_safetensors_find(oq_package_weights(graph->package), node->attributes.weight);
-	int64_t out = graph->values[node->output].shape[0];
+	int64_t out = oq_node_rows(graph, node);
 	size_t row = (size_t)out * sizeof(float);
 	*w = (oq_weights){.out = out, .per_out = info->count / (size_t)out, .bias = oq_alloc(row)};
 	if (codes->codes) {

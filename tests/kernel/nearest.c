@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "core/mem.h"
-#include "kernel/gemm_u8.h"
+#include "kernel/gemm_dot.h"
 #include "kernel/nearest.h"
 #include "kernel/token_f32.h"
 
@@ -17,29 +17,29 @@ static bool has_vnni(void)
 
 static void check_gemm_u8_of(int64_t rows, int64_t k, bool extreme)
 {
-	int64_t quads = oq_gemm_u8_quads(k), stride = quads * OQ_GEMM_U8_QUAD + 12, c_stride = OQ_GEMM_U8_NR + 5;
+	int64_t steps = oq_dot_steps(k, 1), stride = steps * OQ_DOT_BYTES + 12, c_stride = OQ_DOT_NR + 5;
 	uint8_t *a = malloc((size_t)(rows * stride));
-	int8_t *codes = malloc((size_t)(OQ_GEMM_U8_NR * k)), *b = oq_alloc_aligned((size_t)(OQ_GEMM_U8_NR * quads * OQ_GEMM_U8_QUAD));
-	int32_t *start = oq_alloc_aligned(OQ_GEMM_U8_NR * sizeof *start), *want = calloc((size_t)(rows * c_stride), sizeof *want),
+	int8_t *codes = malloc((size_t)(OQ_DOT_NR * k)), *b = oq_alloc_aligned((size_t)(OQ_DOT_NR * steps * OQ_DOT_BYTES));
+	int32_t *start = oq_alloc_aligned(OQ_DOT_NR * sizeof *start), *want = calloc((size_t)(rows * c_stride), sizeof *want),
 		*got = calloc((size_t)(rows * c_stride), sizeof *got);
 	OQ_REQUIRE(a && codes && b && start && want && got);
 	for (int64_t i = 0; i < rows * stride; i++)
 		a[i] = extreme ? 255 : (uint8_t)random_below(256);
-	for (int64_t i = 0; i < OQ_GEMM_U8_NR * k; i++)
+	for (int64_t i = 0; i < OQ_DOT_NR * k; i++)
 		codes[i] = extreme ? (i / k % 2 ? -128 : 127) : (int8_t)((int)random_below(256) - 128);
-	for (int j = 0; j < OQ_GEMM_U8_NR; j++)
+	for (int j = 0; j < OQ_DOT_NR; j++)
 		start[j] = (int32_t)random_below(1000) - 500;
-	oq_gemm_u8_pack(OQ_GEMM_U8_NR, k, codes, b);
-	oq_gemm_u8_plain(rows, quads, a, stride, b, start, want, c_stride);
+	oq_gemm_dot_pack(OQ_DOT_NR, k, 1, codes, b);
+	oq_gemm_u8_plain(rows, steps, a, stride, b, start, want, c_stride);
 	for (int64_t r = 0; r < rows; r++)
-		for (int j = 0; j < OQ_GEMM_U8_NR; j++) {
+		for (int j = 0; j < OQ_DOT_NR; j++) {
 			int64_t sum = start[j];
 			for (int64_t i = 0; i < k; i++)
 				sum += (int64_t)a[r * stride + i] * codes[j * k + i];
 			OQ_CHECK(sum == want[r * c_stride + j]);
 		}
 	if (has_vnni()) {
-		oq_gemm_u8_kernel(true)(rows, quads, a, stride, b, start, got, c_stride);
+		oq_gemm_u8_kernel(true)(rows, steps, a, stride, b, start, got, c_stride);
 		OQ_CHECK(!memcmp(want, got, (size_t)(rows * c_stride) * sizeof *want));
 	}
 	free(a), free(codes), oq_free_aligned(b), oq_free_aligned(start), free(want), free(got);
@@ -190,19 +190,19 @@ static void time_gemm_u8(void)
 {
 	enum { ROWS = 54, K = 512, PANELS = 16 };
 	uint8_t *a = calloc(ROWS, K);
-	int8_t *b = oq_alloc_aligned((size_t)PANELS * OQ_GEMM_U8_NR * K);
-	int32_t *start = oq_alloc_aligned(OQ_GEMM_U8_NR * sizeof *start), *c = calloc(ROWS, OQ_GEMM_U8_NR * sizeof *c);
+	int8_t *b = oq_alloc_aligned((size_t)PANELS * OQ_DOT_NR * K);
+	int32_t *start = oq_alloc_aligned(OQ_DOT_NR * sizeof *start), *c = calloc(ROWS, OQ_DOT_NR * sizeof *c);
 	double best = 1e9;
 	OQ_REQUIRE(a && b && start && c);
-	memset(b, 1, (size_t)PANELS * OQ_GEMM_U8_NR * K);
-	memset(start, 0, OQ_GEMM_U8_NR * sizeof *start);
+	memset(b, 1, (size_t)PANELS * OQ_DOT_NR * K);
+	memset(start, 0, OQ_DOT_NR * sizeof *start);
 	for (int run = 0; run < 1000 && has_vnni(); run++) {
 		double begin = now_seconds();
 		for (int p = 0; p < PANELS; p++)
-			oq_gemm_u8_kernel(true)(ROWS, K / OQ_GEMM_U8_QUAD, a, K, b + p * OQ_GEMM_U8_NR * K, start, c, OQ_GEMM_U8_NR);
+			oq_gemm_u8_kernel(true)(ROWS, K / OQ_DOT_BYTES, a, K, b + p * OQ_DOT_NR * K, start, c, OQ_DOT_NR);
 		best = fmin(best, now_seconds() - begin);
 	}
-	printf("gemm-u8 of 54 x 512 x 512: %.1f GFLOP/s\n", 2e-9 * ROWS * K * PANELS * OQ_GEMM_U8_NR / best);
+	printf("gemm-u8 of 54 x 512 x 512: %.1f GFLOP/s\n", 2e-9 * ROWS * K * PANELS * OQ_DOT_NR / best);
 	free(a), oq_free_aligned(b), oq_free_aligned(start), free(c);
 }
 

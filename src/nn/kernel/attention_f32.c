@@ -18,12 +18,14 @@ size_t oq_attention_scratch_floats(int64_t tokens, int64_t head_dim)
 /* Keys as panels of the transposed matrix: [panel][d][32]; missing keys are zero and never looked at. */
 static void pack_keys(const oq_attention *a, float *packed)
 {
-	for (int64_t p = 0; p < panels_of(a->tokens); p++, packed += a->head_dim * OQ_GEMM_NR)
-		for (int64_t j = 0; j < OQ_GEMM_NR; j++) {
-			const float *key = p * OQ_GEMM_NR + j < a->tokens ? a->k[p * OQ_GEMM_NR + j] : NULL;
+	for (int64_t first = 0; first < a->tokens; first += OQ_GEMM_NR, packed += a->head_dim * OQ_GEMM_NR) {
+		int64_t keys = a->tokens - first < OQ_GEMM_NR ? a->tokens - first : OQ_GEMM_NR;
+		if (keys < OQ_GEMM_NR)
+			memset(packed, 0, (size_t)(a->head_dim * OQ_GEMM_NR) * sizeof *packed);
+		for (int64_t j = 0; j < keys; j++)
 			for (int64_t d = 0; d < a->head_dim; d++)
-				packed[d * OQ_GEMM_NR + j] = key ? key[d] : 0.0f;
-		}
+				packed[d * OQ_GEMM_NR + j] = a->k[first + j][d];
+	}
 }
 
 /* Values as panels of the matrix itself: [panel of 32 dims][n][32]. */
@@ -44,11 +46,11 @@ static int64_t gather_rows(const oq_attention *a, int64_t *at, int64_t index[ROW
 	return rows;
 }
 
-static void store_rows(const oq_attention *a, int64_t rows, const int64_t *index, const float *result, const float *sums)
+static void store_rows(const oq_attention *a, const oq_token_kernels *kernels, int64_t rows, const int64_t *index, const float *result,
+	const float *sums)
 {
 	for (int64_t r = 0; r < rows; r++)
-		for (int64_t d = 0; d < a->head_dim; d++)
-			a->out[index[r]][d] = result[r * a->head_dim + d] / sums[r];
+		kernels->divide(a->head_dim, result + r * a->head_dim, sums[r], a->out[index[r]]);
 }
 
 void oq_attention_run(const oq_attention *a, oq_isa isa, float *scratch)
@@ -79,6 +81,6 @@ void oq_attention_run(const oq_attention *a, oq_isa isa, float *scratch)
 			}
 			gemm(rows, n, in, values + p * n * OQ_GEMM_NR, out, false);
 		}
-		store_rows(a, rows, index, result, sums);
+		store_rows(a, kernels, rows, index, result, sums);
 	}
 }

@@ -6,7 +6,7 @@
 #include "kernel/nearest.h"
 
 #include "kernel/gemm_f32.h"
-#include "kernel/gemm_u8.h"
+#include "kernel/gemm_dot.h"
 #include "kernel/token_f32.h"
 
 #include "core/mem.h"
@@ -20,11 +20,11 @@
 #define ROUNDED 1e-6  /* scaling an exact sum of bytes and comparing in float32: a few times 2^-24, relative */
 
 struct oq_nearest {
-	int64_t codes, channels, panels, quads;
+	int64_t codes, channels, panels, steps;
 	oq_isa isa;
 	float *directions;    /* [codes][channels] */
-	oq_gemm_u8_fn *multiply; /* NULL: no byte products, and none of the following */
-	int8_t *packed;       /* [panel][quads][32][4] */
+	oq_gemm_dot_fn *multiply; /* NULL: no byte products, and none of the following */
+	int8_t *packed;       /* [panel][steps][32][4] */
 	int32_t *start;       /* [panel][32]: takes away what the offset of the rows' bytes adds */
 	float *scale;         /* [panel][32] */
 	double error;         /* the largest |f| */
@@ -75,7 +75,7 @@ static void make_directions(oq_nearest *n, const float *stored)
 
 static oq_status make_bytes(oq_nearest *n, oq_error *err)
 {
-	size_t columns = (size_t)(n->panels * OQ_GEMM_U8_NR), bytes = columns * (size_t)(n->quads * OQ_GEMM_U8_QUAD);
+	size_t columns = (size_t)(n->panels * OQ_DOT_NR), bytes = columns * (size_t)(n->steps * OQ_DOT_BYTES);
 	int8_t *codes = oq_alloc((size_t)(n->codes * n->channels));
 	n->packed = oq_alloc_aligned(bytes);
 	n->start = oq_alloc_aligned(columns * sizeof *n->start);
@@ -94,7 +94,7 @@ static oq_status make_bytes(oq_nearest *n, oq_error *err)
 		n->scale[code] = c.scale;
 		n->error = isnan(n->error) || c.error <= n->error ? n->error : c.error; /* NaN stays */
 	}
-	oq_gemm_u8_pack(n->codes, n->channels, codes, n->packed);
+	oq_gemm_dot_pack(n->codes, n->channels, 1, codes, n->packed);
 	oq_free(codes);
 	return OQ_OK;
 }
@@ -105,8 +105,8 @@ oq_status oq_nearest_create(int64_t codes, int64_t channels, const float *stored
 	oq_nearest *n = oq_calloc(1, sizeof *n);
 	if (!n)
 		return oq_fail_memory(err, "codebook", sizeof *n);
-	*n = (oq_nearest){.codes = codes, .channels = channels, .isa = isa, .panels = oq_gemm_u8_panels(codes), .quads = oq_gemm_u8_quads(channels),
-		.directions = oq_alloc_aligned(bytes), .multiply = channels <= OQ_GEMM_U8_MAX_K ? oq_gemm_u8_kernel(vnni) : NULL};
+	*n = (oq_nearest){.codes = codes, .channels = channels, .isa = isa, .panels = oq_dot_panels(codes), .steps = oq_dot_steps(channels, 1),
+		.directions = oq_alloc_aligned(bytes), .multiply = channels <= OQ_DOT_U8_MAX_K ? oq_gemm_u8_kernel(vnni) : NULL};
 	oq_status status = n->directions ? OQ_OK : oq_fail_memory(err, "codebook", bytes);
 	if (status == OQ_OK)
 		make_directions(n, stored);
@@ -132,8 +132,8 @@ void oq_nearest_free(oq_nearest *n)
 
 size_t oq_nearest_weight_bytes(const oq_nearest *n)
 {
-	size_t columns = (size_t)(n->panels * OQ_GEMM_U8_NR), bytes = (size_t)(n->codes * n->channels) * sizeof(float);
-	return bytes + (n->multiply ? columns * ((size_t)(n->quads * OQ_GEMM_U8_QUAD) + sizeof *n->start + sizeof *n->scale) : 0);
+	size_t columns = (size_t)(n->panels * OQ_DOT_NR), bytes = (size_t)(n->codes * n->channels) * sizeof(float);
+	return bytes + (n->multiply ? columns * ((size_t)(n->steps * OQ_DOT_BYTES) + sizeof *n->start + sizeof *n->scale) : 0);
 }
 
 bool oq_nearest_has_bytes(const oq_nearest *n)
@@ -153,7 +153,7 @@ typedef struct lane_room {
 
 typedef struct room {
 	float *units;   /* [rows][channels] */
-	uint8_t *bytes; /* [rows][4*quads], offset by 128 */
+	uint8_t *bytes; /* [rows][4*steps], offset by 128 */
 	float *products; /* [rows][panels*32] */
 	float *most;    /* [rows][panels]: the largest of a panel */
 	float *least;   /* [rows]: what a product needs to be left */
@@ -172,10 +172,10 @@ static size_t lay_out(const oq_nearest *n, int64_t rows, int threads, int thread
 {
 	size_t at = 0, r = (size_t)rows, panels = (size_t)n->panels, some = n->multiply != NULL;
 	size_t units = place(&at, r * (size_t)n->channels * sizeof(float));
-	size_t bytes = place(&at, some * r * (size_t)(n->quads * OQ_GEMM_U8_QUAD));
-	size_t products = place(&at, some * r * panels * OQ_GEMM_U8_NR * sizeof(float));
+	size_t bytes = place(&at, some * r * (size_t)(n->steps * OQ_DOT_BYTES));
+	size_t products = place(&at, some * r * panels * OQ_DOT_NR * sizeof(float));
 	size_t most = place(&at, some * r * panels * sizeof(float)), least = place(&at, r * sizeof(float)), first = at;
-	size_t sums = place(&at, some * r * OQ_GEMM_U8_NR * sizeof(int32_t));
+	size_t sums = place(&at, some * r * OQ_DOT_NR * sizeof(int32_t));
 	size_t panel = place(&at, (size_t)n->channels * LANES * sizeof(float));
 	size_t scores = place(&at, CANDIDATES * LANES * sizeof(float)), left = place(&at, (size_t)n->codes), each = at - first;
 	if (scratch) {
@@ -203,7 +203,7 @@ static int own_thread(int threads)
 static void encode_rows(const oq_nearest *n, int64_t rows, const room *m)
 {
 	double unit = (double)n->channels * 0x1p-24, chain = unit / (1 - unit);
-	int64_t wide = n->quads * OQ_GEMM_U8_QUAD;
+	int64_t wide = n->steps * OQ_DOT_BYTES;
 	for (int64_t r = 0; r < rows; r++) {
 		int8_t *codes = (int8_t *)m->bytes + r * wide;
 		const coded c = encode(n->channels, m->units + r * n->channels, codes);
@@ -218,11 +218,11 @@ static void encode_rows(const oq_nearest *n, int64_t rows, const room *m)
 
 static void multiply_bytes(const oq_nearest *n, int64_t rows, const room *m, int64_t p)
 {
-	int64_t wide = n->quads * OQ_GEMM_U8_QUAD, width = n->panels * OQ_GEMM_U8_NR, at = p * OQ_GEMM_U8_NR;
-	int64_t columns = n->codes - at < OQ_GEMM_U8_NR ? n->codes - at : OQ_GEMM_U8_NR;
-	n->multiply(rows, n->quads, m->bytes, wide, n->packed + at * wide, n->start + at, m->lane.sums, OQ_GEMM_U8_NR);
+	int64_t wide = n->steps * OQ_DOT_BYTES, width = n->panels * OQ_DOT_NR, at = p * OQ_DOT_NR;
+	int64_t columns = n->codes - at < OQ_DOT_NR ? n->codes - at : OQ_DOT_NR;
+	n->multiply(rows, n->steps, m->bytes, wide, n->packed + at * wide, n->start + at, m->lane.sums, OQ_DOT_NR);
 	for (int64_t r = 0; r < rows; r++)
-		m->most[r * n->panels + p] = oq_token_kernels_for(n->isa)->scale_sums(columns, m->lane.sums + r * OQ_GEMM_U8_NR, n->scale + at,
+		m->most[r * n->panels + p] = oq_token_kernels_for(n->isa)->scale_sums(columns, m->lane.sums + r * OQ_DOT_NR, n->scale + at,
 			m->products + r * width + at);
 }
 
@@ -244,9 +244,9 @@ static void mark_left(const oq_nearest *n, const room *m, int64_t first, int64_t
 		for (int64_t p = 0; p < n->panels; p++) {
 			if (m->most[r * n->panels + p] < m->least[r])
 				continue;
-			const float *products = m->products + r * n->panels * OQ_GEMM_U8_NR;
-			int64_t end = n->codes < (p + 1) * OQ_GEMM_U8_NR ? n->codes : (p + 1) * OQ_GEMM_U8_NR;
-			for (int64_t code = p * OQ_GEMM_U8_NR; code < end; code++)
+			const float *products = m->products + r * n->panels * OQ_DOT_NR;
+			int64_t end = n->codes < (p + 1) * OQ_DOT_NR ? n->codes : (p + 1) * OQ_DOT_NR;
+			for (int64_t code = p * OQ_DOT_NR; code < end; code++)
 				m->lane.left[code] |= !(products[code] < m->least[r]); /* NaN excludes nothing */
 		}
 }

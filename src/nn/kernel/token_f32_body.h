@@ -89,16 +89,16 @@ static void layer_norm(int64_t rows, int64_t channels, const float *x, const flo
 static inline float exp_nonpositive(float x)
 {
 	x = x < -87.0f ? -87.0f : x;
-	float n = x * 1.44269504f + 12582912.0f; /* 1.5*2^23 rounds to an integer */
+	float n = fmaf(x, 1.44269504f, 12582912.0f); /* 1.5*2^23 rounds to an integer */
 	n -= 12582912.0f;
-	float r = x - n * 0.693359375f; /* ln2 in two parts, the first exact in few bits */
-	r += n * 2.12194440e-4f;
+	float r = fmaf(n, -0.693359375f, x); /* ln2 in two parts, the first exact in few bits */
+	r = fmaf(n, 2.12194440e-4f, r);
 	float p = 0.0013814539415761828f;
-	p = p * r + 0.00836874544620514f;
-	p = p * r + 0.04166838899254799f;
-	p = p * r + 0.1666652113199234f;
-	p = p * r + 0.4999999403953552f;
-	p = p * (r * r) + r + 1.0f;
+	p = fmaf(p, r, 0.00836874544620514f);
+	p = fmaf(p, r, 0.04166838899254799f);
+	p = fmaf(p, r, 0.1666652113199234f);
+	p = fmaf(p, r, 0.4999999403953552f);
+	p = fmaf(p, r * r, r) + 1.0f;
 	uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
 	float power;
 	memcpy(&power, &bits, sizeof power);
@@ -113,18 +113,18 @@ static inline float gelu_one(float x)
 	float z = size * 0.70710678f;
 	z = z > 6.0f ? 6.0f : z;
 	float g = -4.684939658439191e-10f;
-	g = g * z + 2.0796461441818792e-08f;
-	g = g * z + -4.1695457753121445e-07f;
-	g = g * z + 4.987957709090551e-06f;
-	g = g * z + -3.953106715925969e-05f;
-	g = g * z + 0.00021651401766575873f;
-	g = g * z + -0.0008131935610435903f;
-	g = g * z + 0.0018428867915645242f;
-	g = g * z + -0.00022677511151414365f;
-	g = g * z + -0.01917853392660618f;
-	g = g * z + 0.102809377014637f;
-	g = g * z + 0.6366102695465088f;
-	g = g * z + 1.1283798217773438f;
+	g = fmaf(g, z, 2.0796461441818792e-08f);
+	g = fmaf(g, z, -4.1695457753121445e-07f);
+	g = fmaf(g, z, 4.987957709090551e-06f);
+	g = fmaf(g, z, -3.953106715925969e-05f);
+	g = fmaf(g, z, 0.00021651401766575873f);
+	g = fmaf(g, z, -0.0008131935610435903f);
+	g = fmaf(g, z, 0.0018428867915645242f);
+	g = fmaf(g, z, -0.00022677511151414365f);
+	g = fmaf(g, z, -0.01917853392660618f);
+	g = fmaf(g, z, 0.102809377014637f);
+	g = fmaf(g, z, 0.6366102695465088f);
+	g = fmaf(g, z, 1.1283798217773438f);
 	float tail = 0.5f * size * exp_nonpositive(-(z * g));
 	return x < 0 ? -tail : x - tail;
 }
@@ -161,27 +161,35 @@ static void unit_row(int64_t channels, const float *x, const float *scale, float
 
 #define SUM_BLOCK 64 /* channels whose sums stay in registers */
 
-static inline void sum_block(int64_t at, int64_t taps, const float *const *rows, const float *const *weights, float sum[SUM_BLOCK])
+/* Sixteen floats anywhere in memory, in one register or in several; operations element by element. */
+typedef float sixteen __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+#define AT(p) (*(const sixteen *)(p))
+
+static inline void sum_block(int64_t taps, const float *const *rows, const float *const *weights, int64_t at, const float *bias, const float *residual,
+	float *y)
 {
+	const sixteen zero = {0};
+	sixteen a = zero, b = zero, c = zero, d = zero, *out = (sixteen *)(void *)y;
+	if (bias)
+		a = AT(bias), b = AT(bias + 16), c = AT(bias + 32), d = AT(bias + 48);
 	for (int64_t t = 0; t < taps; t++) {
 		const float *x = rows[t] + at, *w = weights[t] + at;
-		for (int c = 0; c < SUM_BLOCK; c++)
-			sum[c] += x[c] * w[c];
+		a += AT(x) * AT(w);
+		b += AT(x + 16) * AT(w + 16);
+		c += AT(x + 32) * AT(w + 32);
+		d += AT(x + 48) * AT(w + 48);
 	}
+	if (residual)
+		a += AT(residual), b += AT(residual + 16), c += AT(residual + 32), d += AT(residual + 48);
+	out[0] = a, out[1] = b, out[2] = c, out[3] = d;
 }
 
 static void weighted_sum(int64_t channels, int64_t taps, const float *const *rows, const float *const *weights, const float *bias,
 	const float *residual, float *y)
 {
 	int64_t at = 0;
-	for (; at + SUM_BLOCK <= channels; at += SUM_BLOCK) {
-		float sum[SUM_BLOCK];
-		for (int c = 0; c < SUM_BLOCK; c++)
-			sum[c] = bias ? bias[at + c] : 0.0f;
-		sum_block(at, taps, rows, weights, sum);
-		for (int c = 0; c < SUM_BLOCK; c++)
-			y[at + c] = residual ? sum[c] + residual[at + c] : sum[c];
-	}
+	for (; at + SUM_BLOCK <= channels; at += SUM_BLOCK)
+		sum_block(taps, rows, weights, at, bias ? bias + at : NULL, residual ? residual + at : NULL, y + at);
 	for (; at < channels; at++) {
 		float sum = bias ? bias[at] : 0.0f;
 		for (int64_t t = 0; t < taps; t++)
@@ -197,5 +205,33 @@ static float scale_sums(int64_t count, const int32_t *sums, const float *scale, 
 	return count > 0 ? row_max(count, y) : -INFINITY;
 }
 
+static void geglu(int64_t count, const float *value, const float *gate, float *y)
+{
+	for (int64_t i = 0; i < count; i++)
+		y[i] = gelu_one(gate[i]) * value[i];
+}
+
+static void scale_codes(int64_t count, const int32_t *sums, const float *scale, const float *bias, const float *residual, float *y)
+{
+	if (residual)
+		for (int64_t c = 0; c < count; c++)
+			y[c] = (float)sums[c] * scale[c] + bias[c] + residual[c];
+	else
+		for (int64_t c = 0; c < count; c++)
+			y[c] = (float)sums[c] * scale[c] + bias[c];
+}
+
+static void divide(int64_t count, const float *x, float by, float *y)
+{
+	for (int64_t c = 0; c < count; c++)
+		y[c] = x[c] / by;
+}
+
+static void add(int64_t count, const float *a, const float *b, float *y)
+{
+	for (int64_t c = 0; c < count; c++)
+		y[c] = a[c] + b[c];
+}
+
 const oq_token_kernels TOKEN_TABLE = {.layer_norm = layer_norm, .gelu = gelu, .softmax_row = softmax_row, .unit_row = unit_row,
-	.weighted_sum = weighted_sum, .scale_sums = scale_sums};
+	.weighted_sum = weighted_sum, .scale_sums = scale_sums, .geglu = geglu, .scale_codes = scale_codes, .divide = divide, .add = add};

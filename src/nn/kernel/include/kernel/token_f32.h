@@ -22,6 +22,14 @@ typedef struct oq_token_kernels {
 		const float *residual, float *y);
 	/* y[c] = sums[c]*scale[c]; returns the largest, minus infinity for none. */
 	float (*scale_sums)(int64_t count, const int32_t *sums, const float *scale, float *y);
+	/* y = value * gelu(gate); y may be either. */
+	void (*geglu)(int64_t count, const float *value, const float *gate, float *y);
+	/* y[c] = sums[c]*scale[c] + bias[c] [+ residual[c]], every operation rounded; residual may be NULL or y. */
+	void (*scale_codes)(int64_t count, const int32_t *sums, const float *scale, const float *bias, const float *residual, float *y);
+	/* y = x / by */
+	void (*divide)(int64_t count, const float *x, float by, float *y);
+	/* y = a + b; y may be either. */
+	void (*add)(int64_t count, const float *a, const float *b, float *y);
 } oq_token_kernels;
 
 const oq_token_kernels *oq_token_kernels_for(oq_isa isa);
