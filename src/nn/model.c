@@ -58,7 +58,7 @@ static oq_status plan_steps(oq_nn_model *model, const oq_nn_options *options, oq
 {
 	const oq_planner planner = {.graph = &model->graph, .quantization = options ? options->quantization : NULL, .threads = model->threads,
 		.isa = model->isa, .vnni = model->vnni, .convolution = model->convolution, .stored = model->resolution.stored,
-		.bytes = model->resolution.bytes, .bf16 = model->resolution.bf16, .engine = model->engine};
+		.bf16 = model->resolution.bf16, .engine = model->engine};
 	size_t most = options && options->most_weight_bytes ? options->most_weight_bytes : SIZE_MAX;
 	for (int i = 0; i < model->graph.node_count; i++) {
 		if (!model->graph.nodes[i].removed)

@@ -46,7 +46,7 @@ struct oq_planner {
 	bool vnni;        /* with an 8-bit dot product, in AVX-512 */
 	oq_convolution convolution;
 	oq_dtype stored;  /* type that weights of float layers are rounded to */
-	bool bytes, bf16; /* this processor multiplies them natively, in the kernels of our own */
+	bool bf16;        /* this processor multiplies bfloat16 natively */
 	struct dnnl_engine *engine;
 };
 

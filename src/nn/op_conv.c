@@ -288,7 +288,7 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 	if (w->values && oq_precision_quantizable(planner->graph, node)) /* stems stay as they are: every later value hangs on them */
 		oq_round_floats(planner->stored, (size_t)w->out * w->per_out, w->values);
 	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (node->gated ? 2 : 1) * (double)w->per_out;
-	if (node->op == &oq_op_linear && (node->compute == OQ_I8 ? planner->bytes : node->compute == OQ_BF16 && planner->bf16))
+	if (node->op == &oq_op_linear && (node->compute == OQ_I8 ? planner->vnni : node->compute == OQ_BF16 && planner->bf16))
 		return plan_linear(planner, step, w, err);
 	if (node->compute == OQ_I8 && prefers_winograd_codes(planner->convolution, node, &shape)) {
 		OQ_TRY(plan_codes(planner, step, &shape, w, err));

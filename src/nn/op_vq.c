@@ -50,7 +50,7 @@ static oq_status plan_vq(const oq_planner *planner, const oq_node *node, oq_step
 	if (!s->stored)
 		return oq_fail_memory(err, node->name, codebook->count * sizeof *s->stored);
 	OQ_TRY(oq_package_read_f32(planner->graph->package, codebook->name, s->stored, codebook->count, err));
-	OQ_TRY(oq_nearest_create(s->codes, s->channels, s->stored, planner->isa, planner->bytes, &s->nearest, err));
+	OQ_TRY(oq_nearest_create(s->codes, s->channels, s->stored, planner->isa, planner->vnni, &s->nearest, err));
 	step->weight_bytes = codebook->count * sizeof(float) + oq_nearest_weight_bytes(s->nearest);
 	int64_t tokens = oq_value_voxels(oq_step_input(step, 0));
 	step->scratch_bytes = index_bytes(tokens) + oq_nearest_scratch_bytes(s->nearest, tokens, planner->threads);
