@@ -438,6 +438,8 @@ typedef struct oq_energy oq_energy;
  * counted once. `root`: "/sys/class/powercap", or another tree. OQ_E_UNSUPPORTED when there is none (virtual machines seldom have one),
  * OQ_E_RESOURCE when it may not be read; the message says how an administrator can allow it. */
 OQ_API oq_status oq_energy_open(const char *root, oq_energy **out, oq_error *err);
+/* The same through performance events, for where that tree is missing or root's alone. `root`: "/sys/bus/event_source/devices/power". */
+OQ_API oq_status oq_energy_open_perf(const char *root, oq_energy **out, oq_error *err);
 OQ_API void oq_energy_close(oq_energy *energy);
 /* Joules since opening. Counters wrap after minutes: read at least every ten seconds. */
 OQ_API oq_status oq_energy_read(oq_energy *energy, double *joules, oq_error *err);

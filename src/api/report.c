@@ -23,7 +23,7 @@ typedef struct collection {
 	oq_report_source sources[MOST];
 	oq_json *documents[MOST];
 	char *pictures[MOST * PICTURES]; /* bytes, to be freed */
-	int count, picture_count, other;
+	int count, document_count, picture_count, other;
 	const char *output;        /* not to be taken for an input */
 	oq_error *err;
 } collection;
@@ -96,6 +96,31 @@ static oq_status add_pictures(collection *c, const char *path, oq_report_source 
 	return OQ_OK;
 }
 
+/* What the page shows of a file, which owns the document. */
+static oq_status add_source(collection *c, const char *path, oq_report_kind kind, const oq_json *document)
+{
+	if (c->count == MOST)
+		return oq_fail(c->err, OQ_E_USAGE, "E_ARGUMENT", "report: more than %d documents", MOST);
+	oq_report_source *s = &c->sources[c->count++];
+	*s = (oq_report_source){.name = name_of(c, path), .kind = kind, .document = document};
+	if (!s->name)
+		return oq_fail_memory(c->err, path, strlen(path));
+	date_of(path, s->date);
+	OQ_TRY(oq_file_sha256(path, OQ_E_INPUT, s->sha256, c->err));
+	return kind == OQ_REPORT_SALIENCY ? add_pictures(c, path, s) : OQ_OK;
+}
+
+/* Packages that were on the bench in turns are shown one by one. */
+static oq_status add_document(collection *c, const char *path, oq_report_kind kind, const oq_json *document)
+{
+	const oq_json *packages = kind == OQ_REPORT_BENCH ? oq_json_get(document, "packages") : NULL;
+	if (!packages || !oq_json_is_array(packages))
+		return add_source(c, path, kind, document);
+	for (const oq_json *p = oq_json_first(packages); p; p = oq_json_next(p))
+		OQ_TRY(add_source(c, path, kind, p));
+	return OQ_OK;
+}
+
 static oq_status add_file(collection *c, const char *path, bool named)
 {
 	oq_report_kind kind;
@@ -111,18 +136,12 @@ static oq_status add_file(collection *c, const char *path, bool named)
 		return named ? oq_fail(c->err, OQ_E_INPUT, "E_FORMAT", "%s: has no \"schema\" or \"format\" of a result, expected one of evaluate, similarity, robustness, compare, certify, "
 			"bench or saliency", path) : OQ_OK;
 	}
-	if (c->count == MOST) {
+	if (c->document_count == MOST) {
 		oq_json_free(document);
 		return oq_fail(c->err, OQ_E_USAGE, "E_ARGUMENT", "report: more than %d documents", MOST);
 	}
-	oq_report_source *s = &c->sources[c->count];
-	c->documents[c->count++] = document;
-	*s = (oq_report_source){.name = name_of(c, path), .kind = kind, .document = document};
-	if (!s->name)
-		return oq_fail_memory(c->err, path, strlen(path));
-	date_of(path, s->date);
-	OQ_TRY(oq_file_sha256(path, OQ_E_INPUT, s->sha256, c->err));
-	return kind == OQ_REPORT_SALIENCY ? add_pictures(c, path, s) : OQ_OK;
+	c->documents[c->document_count++] = document;
+	return add_document(c, path, kind, document);
 }
 
 static bool is_folder(const char *path)
@@ -188,7 +207,7 @@ oq_status oq_report_write(const oq_report_options *options, oq_error *err)
 		status = is_folder(options->inputs[i]) ? add_folder(c, options->inputs[i], DEPTH) : add_file(c, options->inputs[i], true);
 	if (status == OQ_OK)
 		status = write_page(c, options);
-	for (int i = 0; i < c->count; i++)
+	for (int i = 0; i < c->document_count; i++)
 		oq_json_free(c->documents[i]);
 	for (int i = 0; i < c->picture_count; i++)
 		oq_free(c->pictures[i]);

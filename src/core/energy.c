@@ -1,6 +1,7 @@
 /* Energy counters of the processor: Linux's powercap zones (RAPL), added up without counting anything twice. */
 #define _DEFAULT_SOURCE
-#include "core/error.h"
+#include "energy_zones.h"
+
 #include "core/mem.h"
 
 #include <dirent.h>
@@ -12,23 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ZONES 64
 #define MIRROR_JOULES 1.0 /* packages whose counters agree this closely are one counter seen twice */
 
-typedef struct zone {
-	char path[512], name[32];
-	uint64_t range, last; /* microjoules */
-	double joules;        /* since opening */
-} zone;
-
-struct oq_energy {
-	zone zones[ZONES];
-	int count;
-	char names[256];
-};
-
-/* A small file's first line; false when it is absent or may not be read (errno says which). */
-static bool read_line(const char *folder, const char *file, char *out, size_t room)
+bool oq_energy_line(const char *folder, const char *file, char *out, size_t room)
 {
 	char path[600];
 	snprintf(path, sizeof path, "%s/%s", folder, file);
@@ -46,10 +33,10 @@ static bool read_line(const char *folder, const char *file, char *out, size_t ro
 	return true;
 }
 
-static bool read_number(const char *folder, const char *file, uint64_t *out)
+bool oq_energy_number(const char *folder, const char *file, uint64_t *out)
 {
 	char text[64], *end;
-	if (!read_line(folder, file, text, sizeof text))
+	if (!oq_energy_line(folder, file, text, sizeof text))
 		return false;
 	errno = 0;
 	*out = strtoull(text, &end, 10);
@@ -64,10 +51,10 @@ static bool counts(const char *zone_name, const char *name)
 	return !strncmp(name, "package", 7) || !strcmp(name, "dram");
 }
 
-static bool is_mirror(const oq_energy *energy, const zone *candidate)
+static bool is_mirror(const oq_energy *energy, const oq_energy_zone *candidate)
 {
 	for (int i = 0; i < energy->count; i++) {
-		const zone *other = &energy->zones[i];
+		const oq_energy_zone *other = &energy->zones[i];
 		double a = (double)candidate->last * 1e-6, b = (double)other->last * 1e-6;
 		if (!strncmp(candidate->name, "package", 7) && !strncmp(other->name, "package", 7) && (fabs(a - b) < MIRROR_JOULES || fabs(a - b) < 1e-6 * a))
 			return true;
@@ -77,21 +64,26 @@ static bool is_mirror(const oq_energy *energy, const zone *candidate)
 
 static oq_status add_zone(oq_energy *energy, const char *root, const char *entry, oq_error *err)
 {
-	zone z = {.joules = 0};
-	if (snprintf(z.path, sizeof z.path, "%s/%s", root, entry) >= (int)sizeof z.path || !read_line(z.path, "name", z.name, sizeof z.name)
-		|| !counts(entry, z.name) || energy->count == ZONES)
+	oq_energy_zone z = {.fd = -1, .joules_per_step = 1e-6};
+	if (snprintf(z.path, sizeof z.path, "%s/%s", root, entry) >= (int)sizeof z.path || !oq_energy_line(z.path, "name", z.name, sizeof z.name)
+		|| !counts(entry, z.name) || energy->count == OQ_ENERGY_ZONES)
 		return OQ_OK;
-	if (!read_number(z.path, "energy_uj", &z.last))
+	if (!oq_energy_number(z.path, "energy_uj", &z.last))
 		return oq_fail(err, OQ_E_RESOURCE, "E_ENERGY", "%s/energy_uj: %s; an administrator may allow it: chgrp and chmod g+r that file, by a udev rule to last", z.path,
 			errno ? strerror(errno) : "is no number");
-	if (!read_number(z.path, "max_energy_range_uj", &z.range) || !z.range)
+	if (!oq_energy_number(z.path, "max_energy_range_uj", &z.range) || !z.range)
 		return oq_fail(err, OQ_E_RESOURCE, "E_ENERGY", "%s/max_energy_range_uj: cannot be read, so a wrap of the counter could not be seen", z.path);
 	if (is_mirror(energy, &z))
 		return OQ_OK;
-	size_t used = strlen(energy->names);
-	snprintf(energy->names + used, sizeof energy->names - used, "%s%s", used ? " + " : "", z.name);
-	energy->zones[energy->count++] = z;
+	oq_energy_add(energy, &z);
 	return OQ_OK;
+}
+
+void oq_energy_add(oq_energy *energy, const oq_energy_zone *z)
+{
+	size_t used = strlen(energy->names);
+	snprintf(energy->names + used, sizeof energy->names - used, "%s%s", used ? " + " : "", z->name);
+	energy->zones[energy->count++] = *z;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -122,18 +114,29 @@ oq_status oq_energy_open(const char *root, oq_energy **out, oq_error *err)
 
 void oq_energy_close(oq_energy *energy)
 {
+	for (int i = 0; energy && i < energy->count; i++)
+		if (energy->zones[i].fd >= 0)
+			close(energy->zones[i].fd);
 	oq_free(energy);
+}
+
+/* Steps of the counter as it stands; false when it cannot be read any more, or is beyond its range. */
+static bool read_zone(const oq_energy_zone *z, uint64_t *now)
+{
+	if (z->fd >= 0)
+		return read(z->fd, now, sizeof *now) == (ssize_t)sizeof *now;
+	return oq_energy_number(z->path, "energy_uj", now) && *now <= z->range;
 }
 
 oq_status oq_energy_read(oq_energy *energy, double *joules, oq_error *err)
 {
 	*joules = 0;
 	for (int i = 0; i < energy->count; i++) {
-		zone *z = &energy->zones[i];
+		oq_energy_zone *z = &energy->zones[i];
 		uint64_t now;
-		if (!read_number(z->path, "energy_uj", &now) || now > z->range)
+		if (!read_zone(z, &now))
 			return oq_fail(err, OQ_E_RESOURCE, "E_ENERGY", "%s/energy_uj: cannot be read any more, or is beyond its range", z->path);
-		z->joules += 1e-6 * (double)(now >= z->last ? now - z->last : now + z->range - z->last);
+		z->joules += z->joules_per_step * (double)(now >= z->last ? now - z->last : now + z->range - z->last);
 		z->last = now;
 		*joules += z->joules;
 	}

@@ -6,7 +6,7 @@
 #include "core/cpu.h"
 #include "eval/matrix.h"
 
-#define OQ_CANDIDATE_BLOCK 384 /* queries at a time: packed, they stay in the last level cache */
+#define OQ_CANDIDATE_BLOCK 768 /* queries at a time: packed, they stay in the last level cache, and the gallery is packed seldom */
 #define OQ_CANDIDATE_FEW 1024  /* a gallery of fewer rows is not worth filtering */
 
 typedef struct oq_candidate_search {

@@ -3,6 +3,7 @@
 
 #include <oncoquant.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char root[256];
@@ -24,6 +25,41 @@ static void make_zone(const char *zone, const char *name, const char *energy)
 	put(zone, "name", name);
 	put(zone, "energy_uj", energy);
 	put(zone, "max_energy_range_uj", "65712999613");
+}
+
+/* The kernel's software clock stands in for a counter of joules: type 1, event 0 counts nanoseconds of one processor, here at 2 J a second. */
+static void test_perf(void)
+{
+	oq_energy *energy = NULL;
+	oq_error err = {0};
+	double before, after;
+	OQ_CHECK(oq_energy_open_perf(root, &energy, &err) == OQ_E_UNSUPPORTED && !strcmp(err.code, "E_ENERGY"));
+	put("power", "type", "1");
+	put("power", "cpumask", "0");
+	put("power/events", "energy-pkg", "event=0x00");
+	put("power/events", "energy-pkg.scale", "2e-9");
+	put("power/events", "energy-pkg.unit", "Watts");
+	put("power/events", "energy-cores", "event=0x00"); /* a part of the package */
+	char folder[300];
+	snprintf(folder, sizeof folder, "%s/power", root);
+	OQ_CHECK(oq_energy_open_perf(folder, &energy, &err) == OQ_E_UNSUPPORTED);
+	put("power/events", "energy-pkg.unit", "Joules");
+	put("power", "cpumask", "zero");
+	OQ_CHECK(oq_energy_open_perf(folder, &energy, &err) == OQ_E_UNSUPPORTED && strstr(err.message, "cpumask"));
+	put("power", "cpumask", "0");
+	oq_status status = oq_energy_open_perf(folder, &energy, &err);
+	if (status == OQ_E_RESOURCE) { /* a kernel that keeps events from us must say how to be allowed them */
+		OQ_CHECK(strstr(err.message, "perf_event_paranoid"));
+		return;
+	}
+	OQ_REQUIRE(status == OQ_OK);
+	OQ_CHECK_STR(oq_energy_zones(energy), "package-cpu0");
+	OQ_REQUIRE(oq_energy_read(energy, &before, &err) == OQ_OK);
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	OQ_REQUIRE(oq_energy_read(energy, &after, &err) == OQ_OK);
+	OQ_CHECK(before >= 0 && before < 60);
+	OQ_CHECK(after - before > 0.09 && after - before < 60); /* 0.05 s at 2 J/s; a busy machine may take longer */
+	oq_energy_close(energy);
 }
 
 int main(void)
@@ -56,6 +92,7 @@ int main(void)
 	oq_energy_close(energy);
 	energy = NULL;
 	OQ_CHECK(oq_energy_open(root, &energy, &err) == OQ_E_RESOURCE && strstr(err.message, "energy_uj"));
+	test_perf();
 	char command[300];
 	snprintf(command, sizeof command, "rm -r %s", root);
 	OQ_CHECK(system(command) == 0);
