@@ -37,8 +37,8 @@ static void read_row(const oq_wide *wide, const oq_features *f, int64_t row, dou
 	const float *x = oq_matrix_row(f->x, row);
 	if (f->mean)
 		wide->standardise(x, f->mean, f->scale, out, f->x->columns);
-	for (int64_t d = 0; d < f->x->columns && !f->mean; d++)
-		out[d] = (double)x[d];
+	else
+		wide->widen(x, out, f->x->columns);
 }
 
 void oq_features_standardise(const oq_matrix *x, const int64_t *rows, int64_t count, double *mean, double *scale)

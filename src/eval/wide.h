@@ -15,6 +15,7 @@ typedef struct oq_wide {
 	double (*dot)(const double *a, const double *b, int64_t count);
 	/* to += by from */
 	void (*add)(double *to, double by, const double *from, int64_t count);
+	void (*widen)(const float *x, double *out, int64_t count);
 	/* out = (x - mean) scale */
 	void (*standardise)(const float *x, const double *mean, const double *scale, double *out, int64_t count);
 	/* tile [OQ_WIDE_ROWS][OQ_WIDE_COLUMNS] += a'b of packed a [count][OQ_WIDE_ROWS] and b [count][OQ_WIDE_COLUMNS], in the order of count. */

@@ -64,6 +64,20 @@ WIDE_TARGET static void WIDE_NAME(add)(double *to, double by, const double *from
 		to[i] += by * from[i];
 }
 
+WIDE_TARGET static void WIDE_NAME(widen)(const float *x, double *out, int64_t count)
+{
+	int64_t i = 0;
+	for (; i + WIDE_LANES <= count; i += WIDE_LANES) {
+		WIDE_NAME(floats) from;
+		WIDE_NAME(vector) to;
+		memcpy(&from, x + i, sizeof from);
+		to = __builtin_convertvector(from, WIDE_NAME(vector));
+		memcpy(out + i, &to, sizeof to);
+	}
+	for (; i < count; i++)
+		out[i] = (double)x[i];
+}
+
 WIDE_TARGET static void WIDE_NAME(standardise)(const float *x, const double *mean, const double *scale, double *out, int64_t count)
 {
 	int64_t i = 0;
@@ -80,26 +94,37 @@ WIDE_TARGET static void WIDE_NAME(standardise)(const float *x, const double *mea
 		out[i] = ((double)x[i] - mean[i]) * scale[i];
 }
 
+/* Registers are copied one by one: an array copied as a whole would stay in memory. */
 WIDE_TARGET static void WIDE_NAME(tile)(const double *a, const double *b, int64_t count, double *tile)
 {
 	for (int first = 0; first < OQ_WIDE_ROWS; first += WIDE_STEP) {
 		WIDE_NAME(vector) sums[WIDE_STEP][WIDE_PARTS];
+		double *own = tile + first * OQ_WIDE_COLUMNS;
 		const double *p = a + first, *q = b;
-		memcpy(sums, tile + first * OQ_WIDE_COLUMNS, sizeof sums);
-		for (int64_t k = 0; k < count; k++, p += OQ_WIDE_ROWS, q += OQ_WIDE_COLUMNS) {
-			WIDE_NAME(vector) column[WIDE_PARTS];
-			memcpy(column, q, sizeof column);
 #pragma GCC unroll 12
-			for (int i = 0; i < WIDE_STEP; i++)
+		for (int i = 0; i < WIDE_STEP; i++)
 #pragma GCC unroll 8
-				for (int h = 0; h < WIDE_PARTS; h++)
-					sums[i][h] += p[i] * column[h];
+			for (int h = 0; h < WIDE_PARTS; h++)
+				memcpy(&sums[i][h], own + i * OQ_WIDE_COLUMNS + h * WIDE_LANES, sizeof sums[i][h]);
+		for (int64_t k = 0; k < count; k++, p += OQ_WIDE_ROWS, q += OQ_WIDE_COLUMNS) {
+#pragma GCC unroll 8
+			for (int h = 0; h < WIDE_PARTS; h++) {
+				WIDE_NAME(vector) column;
+				memcpy(&column, q + h * WIDE_LANES, sizeof column);
+#pragma GCC unroll 12
+				for (int i = 0; i < WIDE_STEP; i++)
+					sums[i][h] += p[i] * column;
+			}
 		}
-		memcpy(tile + first * OQ_WIDE_COLUMNS, sums, sizeof sums);
+#pragma GCC unroll 12
+		for (int i = 0; i < WIDE_STEP; i++)
+#pragma GCC unroll 8
+			for (int h = 0; h < WIDE_PARTS; h++)
+				memcpy(own + i * OQ_WIDE_COLUMNS + h * WIDE_LANES, &sums[i][h], sizeof sums[i][h]);
 	}
 }
 
-static const oq_wide WIDE_NAME(table) = {WIDE_NAME(dot_floats), WIDE_NAME(dot), WIDE_NAME(add), WIDE_NAME(standardise), WIDE_NAME(tile)};
+static const oq_wide WIDE_NAME(table) = {WIDE_NAME(dot_floats), WIDE_NAME(dot), WIDE_NAME(add), WIDE_NAME(widen), WIDE_NAME(standardise), WIDE_NAME(tile)};
 
 #undef WIDE_LANES
 #undef WIDE_PARTS

@@ -60,6 +60,8 @@ static void check_loops(oq_isa isa, int64_t n)
 	plain->standardise(x, a, b, to, n);
 	wide->standardise(x, a, b, again, n);
 	OQ_CHECK(!memcmp(to, again, (size_t)n * sizeof *to));
+	wide->widen(x, again, n);
+	OQ_CHECK(n == 0 || (again[0] == (double)x[0] && again[n - 1] == (double)x[n - 1]));
 	OQ_CHECK(n == 0 || to[n - 1] == ((double)x[n - 1] - a[n - 1]) * b[n - 1]);
 	oq_free(a);
 	oq_free(b);
