@@ -128,7 +128,9 @@ OQ_API oq_status oq_session_steps_json(const oq_session *session, char **json, o
 typedef struct oq_scan oq_scan; /* immutable; may be shared by threads */
 
 typedef enum oq_geometry { OQ_GEOMETRY_AS_ITK = 0, OQ_GEOMETRY_AS_NIBABEL = 1, OQ_GEOMETRY_AS_STRICT = 2 } oq_geometry;
-typedef enum oq_resampling { OQ_RESAMPLING_REFERENCE = 0, OQ_RESAMPLING_EXACT = 1 } oq_resampling;
+/* At the border of a scan the reference pads both sides alike, so that the seed leaves the middle of its patch; centred is exact, and pads where
+ * the scan ends. */
+typedef enum oq_resampling { OQ_RESAMPLING_REFERENCE = 0, OQ_RESAMPLING_EXACT = 1, OQ_RESAMPLING_CENTRED = 2 } oq_resampling;
 
 /* Zeros refuse whatever readers disagree on. */
 typedef struct oq_scan_options {

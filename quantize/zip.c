@@ -75,7 +75,8 @@ static oq_status read_end(const oq_zip *zip, directory *dir, oq_error *err)
 	if (dir->entries == 0xffff || dir->bytes == 0xffffffff || dir->offset == 0xffffffff)
 		OQ_TRY(read_end64(zip, at, dir, err));
 	if (dir->entries > MAX_ENTRIES || dir->bytes > MAX_DIRECTORY)
-		return bad(zip, err, "its directory is too large");
+		return oq_fail(err, OQ_E_MODEL, "E_ZIP", "%s: its directory has %llu entries in %llu bytes, at most %d in %llu are accepted", zip->path,
+			(unsigned long long)dir->entries, (unsigned long long)dir->bytes, MAX_ENTRIES, (unsigned long long)MAX_DIRECTORY);
 	if (dir->offset > zip->size || dir->bytes > zip->size - dir->offset)
 		return bad(zip, err, "its directory lies outside the file");
 	return OQ_OK;

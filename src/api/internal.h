@@ -66,6 +66,7 @@ bool oq_add_convolutions(oq_json *object, const oq_model *model);
 bool oq_add_volume(oq_json *object, const oq_volume *volume);
 bool oq_add_seed(oq_json *object, const double lps[3], const oq_seed_place *place);
 bool oq_add_spec(oq_json *object, const char *key, const oq_patch_spec *spec);
+void oq_spec_resampling(oq_patch_spec *spec, oq_resampling resampling);
 const char *oq_resampling_name(oq_resampling resampling);
 
 #endif

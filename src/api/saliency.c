@@ -298,7 +298,7 @@ static oq_status run_row(oq_saliency_study *s, int64_t row, const oq_scan *scan,
 	double seed[3];
 	if (scan)
 		OQ_TRY(oq_row_seed(&s->options->job, &s->rows, row, scan, seed_lps, err));
-	spec.resample = s->options->job.resampling == OQ_RESAMPLING_EXACT ? OQ_RESAMPLE_EXACT : OQ_RESAMPLE_REFERENCE;
+	oq_spec_resampling(&spec, s->options->job.resampling);
 	OQ_TRY(read_patch(s, row, scan, seed_lps, err));
 	if (scan)
 		OQ_TRY(oq_overlay_place(scan->volume, &spec, seed_lps, s->map, overlay, err));

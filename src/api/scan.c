@@ -72,7 +72,8 @@ void oq_scan_close(oq_scan *scan)
 
 const char *oq_resampling_name(oq_resampling resampling)
 {
-	return resampling == OQ_RESAMPLING_EXACT ? "exact" : "reference";
+	static const char *const names[] = {[OQ_RESAMPLING_REFERENCE] = "reference", [OQ_RESAMPLING_EXACT] = "exact", [OQ_RESAMPLING_CENTRED] = "centred"};
+	return names[resampling];
 }
 
 static bool add_numbers(oq_json *object, const char *key, const double *values, int count)
@@ -142,7 +143,7 @@ oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const
 	float *patch, oq_patch_info *info, oq_error *err)
 {
 	oq_patch_spec spec = model->spec;
-	spec.resample = resampling == OQ_RESAMPLING_EXACT ? OQ_RESAMPLE_EXACT : OQ_RESAMPLE_REFERENCE;
+	oq_spec_resampling(&spec, resampling);
 	const oq_float_state state = oq_float_enter();
 	oq_status status = oq_patch_extract_shared(scan->volume, &spec, seed_lps_mm, crop, patch, info, err);
 	oq_float_leave(state);
@@ -173,6 +174,12 @@ oq_status oq_scan_png(const oq_scan *scan, const double seed_lps_mm[3], const do
 	for (int i = 0; i < 3 && box_mm; i++)
 		options.box_mm[i] = box_mm[i];
 	return oq_view_write_png(scan->volume, seed_lps_mm, &options, path, err);
+}
+
+void oq_spec_resampling(oq_patch_spec *spec, oq_resampling resampling)
+{
+	spec->resample = resampling == OQ_RESAMPLING_REFERENCE ? OQ_RESAMPLE_REFERENCE : OQ_RESAMPLE_EXACT;
+	spec->centred = resampling == OQ_RESAMPLING_CENTRED;
 }
 
 bool oq_add_spec(oq_json *object, const char *key, const oq_patch_spec *spec)

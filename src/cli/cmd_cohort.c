@@ -88,7 +88,7 @@ static int report(const oq_job *job, const oq_job_summary *summary, oq_status st
 
 static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, oq_job_summary *, oq_error *), int argc, char **argv)
 {
-	static const char *const resamplings[] = {"reference", "exact", NULL};
+	static const char *const resamplings[] = {"reference", "exact", "centred", NULL};
 	oq_common common = {0};
 	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
 	const char *output = NULL, *shard = NULL, *arguments[MOST + 1], *outputs[MOST];
@@ -103,7 +103,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 		{.name = "--resume", .kind = OQ_OPTION_FLAG, .target = &j.job.resume, .help = "continue an unfinished run; begin where there is none"},
 		{.name = "--shard", .kind = OQ_OPTION_TEXT, .target = &shard, .value_name = "I/N", .help = "only this part of the rows; see merge"},
 		{.name = "--max-memory", .kind = OQ_OPTION_SIZE, .target = &j.job.max_memory, .value_name = "SIZE", .help = "such as 4G; fewer rows side by side when short"},
-		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
+		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact|centred", .choices = resamplings, .help = "MONAI up to 1.5 (default); without its stretch; that, and the seed stays central at borders"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
 		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &convolution, .value_name = "auto|direct|winograd|winograd4", .choices = oq_cli_convolutions, .help = "how float32 convolutions are computed (auto)"},
 		{.name = "--allow-uncertified", .kind = OQ_OPTION_FLAG, .target = &j.job.allow_uncertified, .help = "take quantised packages without evidence (see certify)"},

@@ -67,7 +67,7 @@ static int take_arguments(oq_saliency_options *job, const char **arguments, int 
 
 static int run(int argc, char **argv)
 {
-	static const char *const resamplings[] = {"reference", "exact", NULL}, *const variants[] = {"reference", "mean-of-cosines", NULL};
+	static const char *const resamplings[] = {"reference", "exact", "centred", NULL}, *const variants[] = {"reference", "mean-of-cosines", NULL};
 	oq_common common = {0};
 	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
 	oq_saliency_options job = {0};
@@ -87,7 +87,7 @@ static int run(int argc, char **argv)
 		OQ_MANIFEST_OPTIONS(j),
 		OQ_SCAN_OPTIONS(j),
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
-		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact", .choices = resamplings, .help = "MONAI up to 1.5 (default), or without its stretch"},
+		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact|centred", .choices = resamplings, .help = "MONAI up to 1.5 (default); without its stretch; that, and the seed stays central at borders"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
 		{.name = "--allow-uncertified", .kind = OQ_OPTION_FLAG, .target = &j.job.allow_uncertified, .help = "take quantised packages without evidence (see certify)"},
 		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &j.job.strict_precision, .help = "fail instead of computing in float32"},

@@ -15,7 +15,7 @@ oq_status oq_patch_spec_parse(const oq_json *json, const char *where, oq_patch_s
 {
 	const char *axes;
 	double hu[2], range[2];
-	*out = (oq_patch_spec){.resample = OQ_RESAMPLE_REFERENCE};
+	*out = (oq_patch_spec){.resample = OQ_RESAMPLE_REFERENCE, false};
 	OQ_TRY(oq_json_need_string(json, "axes", where, &axes, err));
 	OQ_TRY(oq_json_need_ints(json, "size", where, out->size, 3, err));
 	OQ_TRY(oq_json_need_numbers(json, "spacing_mm", where, out->spacing_mm, 3, err));
@@ -125,7 +125,7 @@ static oq_status refuse_outside(const double seed[3], const oq_seed_place *p, oq
 		seed[2], p->outside_mm, p->hint[0] ? "; it would be " : "", p->hint);
 }
 
-/* Padding of each final axis: what the crop lacks, the smaller half in front. */
+/* Padding of each final axis: what the crop lacks, the smaller half in front; or, centred, in front what the scan's border took away there. */
 static void pad_range(const oq_patch_spec *spec, oq_patch_info *info)
 {
 	int world[3];
@@ -133,7 +133,9 @@ static void pad_range(const oq_patch_spec *spec, oq_patch_info *info)
 	final_axes(spec, world, flip);
 	for (int i = 0; i < 3; i++) {
 		int64_t lack = spec->size[i] - (info->high[world[i]] - info->low[world[i]]);
-		info->pad_before[i] = lack / 2;
+		int64_t half = spec->size[i] / 2, centre = info->center[world[i]];
+		int64_t cut_low = info->low[world[i]] - (centre - half), cut_high = centre + half - info->high[world[i]];
+		info->pad_before[i] = !spec->centred ? lack / 2 : flip[i] ? cut_high : cut_low;
 		info->pad_after[i] = lack - info->pad_before[i];
 	}
 }

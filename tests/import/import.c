@@ -162,6 +162,39 @@ static void test_lying_zip(void)
 	unlink(path);
 }
 
+static void put_little(unsigned char *at, uint64_t value, int bytes)
+{
+	for (int i = 0; i < bytes; i++)
+		at[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* A directory of a million entries (row W9), as zip64 can say it: refused by its number, before a byte of its 60 MB is read or room for it is made. */
+static void test_many_entries(void)
+{
+	const uint64_t entries = 1000000, bytes = 60 * entries;
+	unsigned char end[56 + 20 + 22] = {0};
+	char path[64];
+	memcpy(end, "PK\006\006", 4);
+	put_little(end + 4, 44, 8);
+	put_little(end + 24, entries, 8);
+	put_little(end + 32, entries, 8);
+	put_little(end + 40, bytes, 8);
+	memcpy(end + 56, "PK\006\007", 4);
+	put_little(end + 64, bytes, 8);
+	put_little(end + 72, 1, 4);
+	memcpy(end + 76, "PK\005\006", 4);
+	memset(end + 84, 0xff, 12);
+	snprintf(path, sizeof path, "/tmp/oq_zip_%ld.pt", (long)getpid());
+	FILE *to = fopen(path, "wb");
+	OQ_REQUIRE(to && fwrite("PK\003\004", 1, 4, to) == 4 && !fseek(to, (long)bytes, SEEK_SET) && fwrite(end, 1, sizeof end, to) == sizeof end && !fclose(to));
+	oq_checkpoint *c = NULL;
+	oq_error err = {0};
+	OQ_CHECK(oq_checkpoint_open(path, NULL, false, &c, &err) == OQ_E_MODEL && !strcmp(err.code, "E_ZIP") && strstr(err.message, "1000000"));
+	if (strcmp(err.code, "E_ZIP"))
+		fprintf(stderr, "  %s %s\n", err.code, err.message);
+	unlink(path);
+}
+
 /* Objects that are no tensors are inert and listed, never made. */
 static void test_inert(void)
 {
@@ -316,6 +349,7 @@ int main(void)
 	test_bad();
 	test_bad_pickles();
 	test_lying_zip();
+	test_many_entries();
 	test_inert();
 	test_source();
 	test_synthetic();

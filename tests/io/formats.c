@@ -174,7 +174,7 @@ static const char *const saved[] = {"a.mha", "packed.mha", "a.mhd", "packed.mhd"
 
 static void patch_of(const oq_volume *v, const double seed[3], float *out)
 {
-	const oq_patch_spec spec = {"SPL", {SIDE, SIDE, SIDE}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE};
+	const oq_patch_spec spec = {"SPL", {SIDE, SIDE, SIDE}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE, false};
 	oq_error err;
 	OQ_REQUIRE(oq_patch_extract(v, &spec, seed, out, NULL, &err) == OQ_OK);
 }

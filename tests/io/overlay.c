@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 static const oq_patch_spec specs[] = {
-	{"SPL", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE},
-	{"SLP", {60, 60, 60}, {1.5, 0.75, 0.75}, -1000, 1000, -1, 1, OQ_RESAMPLE_EXACT},
-	{"RAS", {20, 30, 40}, {2, 1.3, 3}, -1000, 1000, 0, 1, OQ_RESAMPLE_REFERENCE},
+	{"SPL", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE, false},
+	{"SLP", {60, 60, 60}, {1.5, 0.75, 0.75}, -1000, 1000, -1, 1, OQ_RESAMPLE_EXACT, false},
+	{"RAS", {20, 30, 40}, {2, 1.3, 3}, -1000, 1000, 0, 1, OQ_RESAMPLE_REFERENCE, false},
 };
 
 static void apply(double m[3][4], const double in[3], double out[3])

@@ -17,7 +17,7 @@
 #define FAR_SLICE 170
 #define TEXT_MOST (1 << 20) /* of a file whose header is text that much is read to find its end */
 
-static const oq_patch_spec spec = {"LPS", {SIZE, SIZE, SIZE}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE};
+static const oq_patch_spec spec = {"LPS", {SIZE, SIZE, SIZE}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE, false};
 static const double seed[3] = {20, 20, NEAR_SLICE}, far_seed[3] = {20, 20, FAR_SLICE};
 
 static float value_at(int i, int j, int k)

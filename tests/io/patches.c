@@ -16,13 +16,13 @@ static const struct {
 	const char *name;
 	oq_patch_spec spec;
 } settings[] = {
-	{"A_SPL_48", {"SPL", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE}},
-	{"B_RAS_48", {"RAS", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE}},
-	{"C_RAS_64", {"RAS", {64, 64, 64}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE}},
-	{"D_LPS_48", {"LPS", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE}},
-	{"E_RAS_48_1000", {"RAS", {48, 48, 48}, {1, 1, 1}, -1000, 1000, 0, 1, OQ_RESAMPLE_REFERENCE}},
-	{"F_SLP_60_CTCLIP", {"SLP", {60, 60, 60}, {1.5, 0.75, 0.75}, -1000, 1000, -1, 1, OQ_RESAMPLE_REFERENCE}},
-	{"G_LPS_48_1000", {"LPS", {48, 48, 48}, {1, 1, 1}, -1000, 1000, 0, 1, OQ_RESAMPLE_REFERENCE}},
+	{"A_SPL_48", {"SPL", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE, false}},
+	{"B_RAS_48", {"RAS", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE, false}},
+	{"C_RAS_64", {"RAS", {64, 64, 64}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE, false}},
+	{"D_LPS_48", {"LPS", {48, 48, 48}, {1, 1, 1}, -1024, 2048, 0, 1, OQ_RESAMPLE_REFERENCE, false}},
+	{"E_RAS_48_1000", {"RAS", {48, 48, 48}, {1, 1, 1}, -1000, 1000, 0, 1, OQ_RESAMPLE_REFERENCE, false}},
+	{"F_SLP_60_CTCLIP", {"SLP", {60, 60, 60}, {1.5, 0.75, 0.75}, -1000, 1000, -1, 1, OQ_RESAMPLE_REFERENCE, false}},
+	{"G_LPS_48_1000", {"LPS", {48, 48, 48}, {1, 1, 1}, -1000, 1000, 0, 1, OQ_RESAMPLE_REFERENCE, false}},
 };
 
 static float *read_golden(const char *folder, const char *setting, const char *patch, size_t count)
