@@ -221,7 +221,8 @@ static bool describe_int8(const oq_plan *plan, oq_json *out)
 
 bool oq_plan_describe(const oq_plan *plan, oq_json *out)
 {
-	bool good = oq_json_add_string(out, "rounding", plan->request->plain_rounding ? "nearest" : "gptq") && oq_json_add_bool(out, "equalised", plan->request->equalise);
+	bool good = oq_json_add_string(out, "rounding", plan->request->plain_rounding ? "nearest" : "gptq") && oq_json_add_bool(out, "equalised", plan->request->equalise)
+		&& oq_json_add_bool(out, "wide_codebook", plan->request->wide_codebook);
 	if (good && plan->request->precision == OQ_PRECISION_INT8)
 		good = describe_int8(plan, out);
 	if (good && plan->request->described)

@@ -6,6 +6,7 @@
 #include "core/sha256.h"
 #include "folder.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +47,23 @@ static bool is_stem(const oq_plan *plan, const oq_tensor_info *info)
 	return false;
 }
 
+/* The codebook of a lookup, which an int8 package holds in 8 bits with a scale per row, unless it was asked to keep it. */
+static bool is_codebook(const oq_plan *plan, const oq_tensor_info *info)
+{
+	const oq_json *nodes = oq_json_get(oq_json_get(oq_package_json(plan->package), "graph"), "nodes");
+	bool found = false;
+	for (const oq_json *node = oq_json_first(nodes); node && !plan->request->wide_codebook; node = oq_json_next(node)) {
+		const char *tensor = oq_json_string(oq_json_get(node, "codebook"));
+		found = found || (tensor && !strcmp(tensor, info->name));
+	}
+	return found && plan->request->precision == OQ_PRECISION_INT8 && info->rank >= 2 && info->count > 0;
+}
+
+static int64_t codebook_rows(const oq_tensor_info *info)
+{
+	return (int64_t)info->count / info->shape[info->rank - 1];
+}
+
 /* Type that a tensor is stored in: matrices are narrowed, vectors (biases, statistics) and stems are not. */
 static oq_dtype stored_type(const oq_plan *plan, const oq_tensor_info *info)
 {
@@ -53,6 +71,8 @@ static oq_dtype stored_type(const oq_plan *plan, const oq_tensor_info *info)
 	const oq_plan_layer *layer = layer_of(plan, info->name);
 	if (layer)
 		return layer->kept ? OQ_BF16 : narrow;
+	if (is_codebook(plan, info))
+		return OQ_I8;
 	bool narrows = narrow != OQ_I8 && info->rank > 1 && !is_stem(plan, info) && (info->dtype == OQ_F32 || info->dtype == OQ_BF16 || info->dtype == OQ_F16);
 	return narrows ? narrow : info->dtype;
 }
@@ -78,6 +98,11 @@ static oq_status declare_tensor(store *s, const oq_tensor_info *info)
 	char name[512];
 	const oq_plan_layer *layer = layer_of(s->plan, info->name);
 	OQ_TRY(declare(s, info->name, stored_type(s->plan, info), info->rank, info->shape));
+	if (is_codebook(s->plan, info)) {
+		const int64_t rows = codebook_rows(info);
+		OQ_TRY(companion_name(s, info->name, "scale", name, sizeof name));
+		return declare(s, name, OQ_F32, 1, &rows);
+	}
 	if (!layer)
 		return OQ_OK;
 	if (layer->codes.codes && !layer->kept) {
@@ -176,8 +201,44 @@ static oq_status put_copy(store *s, const oq_tensor_info *info)
 	return status;
 }
 
+/* To the nearest of 255 steps that reach to the row's largest value. */
+static void encode_row(int64_t channels, const float *row, int8_t *codes, float *scale)
+{
+	float most = 0;
+	for (int64_t c = 0; c < channels; c++)
+		most = fabsf(row[c]) > most ? fabsf(row[c]) : most;
+	*scale = most > 0 ? most / 127.0f : 1.0f;
+	for (int64_t c = 0; c < channels; c++)
+		codes[c] = (int8_t)fminf(fmaxf(rintf(row[c] / *scale), -127.0f), 127.0f);
+}
+
+static oq_status put_codebook(store *s, const oq_tensor_info *info)
+{
+	char name[512];
+	int64_t rows = codebook_rows(info), channels = info->shape[info->rank - 1];
+	float *values = oq_alloc(info->count * sizeof *values), *scale = oq_alloc((size_t)rows * sizeof *scale);
+	int8_t *codes = oq_alloc(info->count);
+	oq_status status = values && scale && codes ? OQ_OK : oq_fail_memory(s->err, info->name, info->count * sizeof *values);
+	if (status == OQ_OK)
+		status = oq_package_read_f32(s->plan->package, info->name, values, info->count, s->err);
+	for (int64_t r = 0; r < rows && status == OQ_OK; r++)
+		encode_row(channels, values + r * channels, codes + r * channels, &scale[r]);
+	if (status == OQ_OK)
+		status = put(s, info->name, codes, info->count);
+	if (status == OQ_OK)
+		status = companion_name(s, info->name, "scale", name, sizeof name);
+	if (status == OQ_OK)
+		status = put(s, name, scale, (size_t)rows * sizeof *scale);
+	oq_free(values);
+	oq_free(scale);
+	oq_free(codes);
+	return status;
+}
+
 static oq_status put_tensor(store *s, const oq_tensor_info *info)
 {
+	if (is_codebook(s->plan, info))
+		return put_codebook(s, info);
 	const oq_plan_layer *layer = layer_of(s->plan, info->name);
 	if (!layer)
 		return put_copy(s, info);

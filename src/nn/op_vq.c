@@ -32,6 +32,29 @@ static oq_status infer_vq(const oq_graph *graph, oq_node *node, oq_value *output
 	return OQ_OK;
 }
 
+/* Floats, or 8-bit codes with NAME#scale: one for each row. */
+static oq_status read_codebook(const oq_graph *graph, const oq_node *node, const oq_tensor_info *codebook, const vq_state *s, oq_error *err)
+{
+	if (codebook->dtype != OQ_I8)
+		return oq_package_read_f32(graph->package, codebook->name, s->stored, codebook->count, err);
+	char name[512];
+	int length = snprintf(name, sizeof name, "%s#scale", codebook->name);
+	const oq_tensor_info *info = length < (int)sizeof name ? oq_safetensors_find(oq_package_weights(graph->package), name) : NULL;
+	if (!info || info->count != (size_t)s->codes)
+		return oq_graph_refuse(graph, node, err, "tensor %s#scale is missing or does not have %lld elements", codebook->name, (long long)s->codes);
+	int8_t *codes = oq_alloc(codebook->count);
+	float *scale = oq_alloc(info->count * sizeof *scale);
+	oq_status status = codes && scale ? oq_package_read(graph->package, codebook->name, codes, codebook->bytes, err)
+		: oq_fail_memory(err, node->name, codebook->count);
+	if (status == OQ_OK)
+		status = oq_package_read_f32(graph->package, name, scale, info->count, err);
+	for (int64_t i = 0; i < s->codes * s->channels && status == OQ_OK; i++)
+		s->stored[i] = scale[i / s->channels] * (float)codes[i];
+	oq_free(codes);
+	oq_free(scale);
+	return status;
+}
+
 /* Room for the answers before the rest of the scratch. */
 static size_t index_bytes(int64_t tokens)
 {
@@ -49,7 +72,7 @@ static oq_status plan_vq(const oq_planner *planner, const oq_node *node, oq_step
 	s->stored = oq_alloc(codebook->count * sizeof *s->stored);
 	if (!s->stored)
 		return oq_fail_memory(err, node->name, codebook->count * sizeof *s->stored);
-	OQ_TRY(oq_package_read_f32(planner->graph->package, codebook->name, s->stored, codebook->count, err));
+	OQ_TRY(read_codebook(planner->graph, node, codebook, s, err));
 	OQ_TRY(oq_nearest_create(s->codes, s->channels, s->stored, planner->isa, planner->vnni, &s->nearest, err));
 	step->weight_bytes = codebook->count * sizeof(float) + oq_nearest_weight_bytes(s->nearest);
 	int64_t tokens = oq_value_voxels(oq_step_input(step, 0));
