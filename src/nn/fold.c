@@ -3,20 +3,11 @@
  * addition of a shortcut, then the activation, because a convolution applies them in that order. */
 #include "op.h"
 
-/* The node that makes `value`, or NULL for the graph's input. */
-static oq_node *producer_of(const oq_graph *graph, int value)
-{
-	for (int i = 0; i < graph->node_count; i++)
-		if (!graph->nodes[i].removed && graph->nodes[i].output == value)
-			return &graph->nodes[i];
-	return NULL;
-}
-
 /* Producer of a value that only one node reads, that must not stay readable, and that is nobody's activated result yet. */
 static oq_node *foldable_producer(const oq_graph *graph, int value)
 {
 	const oq_value *v = &graph->values[value];
-	oq_node *node = v->uses == 1 && !v->keep && value != graph->output ? producer_of(graph, value) : NULL;
+	oq_node *node = v->uses == 1 && !v->keep && value != graph->output ? oq_graph_producer(graph, value) : NULL;
 	return node && !node->activated ? node : NULL;
 }
 
@@ -68,7 +59,7 @@ static void fold_add(oq_graph *graph, oq_node *node)
 	for (int side = 1; side >= 0; side--) {
 		int own = node->inputs[side], other = node->inputs[1 - side];
 		oq_node *producer = foldable_producer(graph, own);
-		const oq_node *shortcut = producer_of(graph, other);
+		const oq_node *shortcut = oq_graph_producer(graph, other);
 		if (own == other || !producer || !is_product(producer) || producer->residual >= 0 || (shortcut && shortcut > producer))
 			continue;
 		producer->residual = other;

@@ -34,6 +34,14 @@ oq_status oq_graph_refuse(const oq_graph *graph, const oq_node *node, oq_error *
 		node->op ? node->op->name : "?", text);
 }
 
+oq_node *oq_graph_producer(const oq_graph *graph, int value)
+{
+	for (int i = 0; i < graph->node_count; i++)
+		if (!graph->nodes[i].removed && graph->nodes[i].output == value)
+			return &graph->nodes[i];
+	return NULL;
+}
+
 int oq_graph_value(const oq_graph *graph, const char *name)
 {
 	/* Newest first: most nodes read what was just made. */

@@ -56,6 +56,11 @@ struct oq_node {
 	float slope;
 	bool gelu;                  /* a product followed by GELU instead; see precision.c */
 	bool gated;                 /* a product followed by geglu: its result has half as many channels as its weights have rows */
+	/* What fuse.c has merged into a Winograd convolution: */
+	const oq_node *entry_norm;  /* norm and activation of its input: a batch norm, or an instance norm whose scale and shift are inputs[1] */
+	const oq_node *exit_norm;   /* instance norm of its output ... */
+	int affine;                 /* ... whose scale and shift, a value of [2*C], it computes for whoever applies them */
+	bool winograd;              /* a float32 convolution that Winograd computes: reads and writes bfloat16, too */
 	oq_dtype compute;           /* of a product: OQ_F32, OQ_BF16 or OQ_I8; of a pool: OQ_U8 when bytes pass through it; see precision.c */
 };
 
@@ -82,6 +87,12 @@ static inline int64_t oq_node_rows(const oq_graph *graph, const oq_node *node)
 {
 	return graph->values[node->output].shape[0] * (node->gated ? 2 : 1);
 }
+
+/* After types are chosen: norms into the Winograd convolutions around them. */
+oq_status oq_graph_fuse_norms(oq_graph *graph, oq_error *err);
+
+/* The node that makes a value; NULL for the graph's input. */
+oq_node *oq_graph_producer(const oq_graph *graph, int value);
 
 /* The index of a value by name, or -1. */
 int oq_graph_value(const oq_graph *graph, const char *name);

@@ -65,6 +65,8 @@ static void assign_places(memory_plan *plan, const oq_step *steps, int step_coun
 			plan->place_of[node->output] = plan->place_of[node->inputs[0]];
 		else
 			give_place(plan, node->output, s);
+		if (node->exit_norm)
+			give_place(plan, node->affine, s);
 		if (output->keep || node->output == graph->output)
 			live_until(plan, node->output, step_count);
 	}
@@ -111,6 +113,7 @@ static void write_offsets(const memory_plan *plan, oq_step *steps, int step_coun
 		for (int i = 0; i < node->input_count; i++)
 			steps[s].input_offset[i] = value_offset[node->inputs[i]];
 		steps[s].output_offset = value_offset[node->output];
+		steps[s].affine_offset = node->exit_norm ? value_offset[node->affine] : SIZE_MAX;
 		steps[s].residual_offset = node->residual >= 0 ? value_offset[node->residual] : SIZE_MAX;
 	}
 }

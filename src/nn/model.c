@@ -32,11 +32,16 @@ static const char *label_suffix(const oq_node *node)
 	return node->activated ? "+act" : "";
 }
 
+static const char *label_prefix(const oq_node *node)
+{
+	return !node->entry_norm ? "" : node->entry_norm->activated ? "norm+act+" : "norm+";
+}
+
 static oq_status plan_step(const oq_planner *planner, oq_nn_model *model, const oq_node *node, oq_error *err)
 {
 	oq_step *step = &model->steps[model->step_count++];
 	*step = (oq_step){.op = node->op, .node = node, .graph = &model->graph};
-	snprintf(step->label, sizeof step->label, "%s%s", node->op->name, label_suffix(node));
+	snprintf(step->label, sizeof step->label, "%s%s%s%s", label_prefix(node), node->op->name, label_suffix(node), node->exit_norm ? "+stats" : "");
 	snprintf(step->implementation, sizeof step->implementation, "own:%s", oq_isa_name(planner->isa));
 	if (node->op->plan)
 		OQ_TRY(node->op->plan(planner, node, step, err));
@@ -70,14 +75,31 @@ static oq_status plan_steps(oq_nn_model *model, const oq_nn_options *options, oq
 		model->graph.where, (model->weight_bytes >> 20) + 1, most >> 20);
 }
 
+static void describe_layer(const oq_graph *graph, const oq_node *node, oq_nn_layer *out)
+{
+	const oq_attributes *a = &node->attributes;
+	const oq_value *input = &graph->values[node->inputs[0]], *output = &graph->values[node->output];
+	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
+	*out = (oq_nn_layer){.node = node->name, .input = input->name, .output = output->name, .weight = a->weight, .in = input->shape[0] / a->groups,
+		.out = oq_node_rows(graph, node), .taps = taps,
+		.gflop = 2e-9 * (double)output->count * (node->gated ? 2 : 1) * (double)(input->shape[0] / a->groups * taps),
+		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0]),
+		.private_output = oq_precision_private_output(graph, node)};
+}
+
 static oq_status list_layers(oq_nn_model *model, oq_error *err)
 {
-	model->layers = oq_alloc((size_t)model->graph.node_count * sizeof *model->layers);
-	if (!model->layers)
-		return oq_fail_memory(err, model->graph.where, (size_t)model->graph.node_count * sizeof *model->layers);
-	for (int i = 0; i < model->graph.node_count; i++)
-		if (!model->graph.nodes[i].removed && oq_is_product(&model->graph.nodes[i]))
-			model->layers[model->layer_count++] = i;
+	size_t nodes = (size_t)model->graph.node_count;
+	model->layers = oq_alloc(nodes * sizeof *model->layers);
+	model->layer_nodes = oq_alloc(nodes * sizeof *model->layer_nodes);
+	if (!model->layers || !model->layer_nodes)
+		return oq_fail_memory(err, model->graph.where, nodes * sizeof *model->layers);
+	for (int i = 0; i < model->graph.node_count; i++) {
+		if (model->graph.nodes[i].removed || !oq_is_product(&model->graph.nodes[i]))
+			continue;
+		describe_layer(&model->graph, &model->graph.nodes[i], &model->layers[model->layer_count]);
+		model->layer_nodes[model->layer_count++] = i;
+	}
 	return OQ_OK;
 }
 
@@ -92,6 +114,7 @@ static oq_status open_model(oq_nn_model *model, const oq_package *package, const
 	oq_graph_fold(&model->graph);
 	OQ_TRY(oq_precision_assign(&model->graph, &model->resolution, options ? options->quantization : NULL, err));
 	OQ_TRY(list_layers(model, err));
+	OQ_TRY(oq_graph_fuse_norms(&model->graph, err));
 	OQ_TRY(oq_dnnl_check(dnnl_engine_create(&model->engine, dnnl_cpu, 0), model->graph.where, "open a CPU engine", err));
 	model->steps = oq_calloc((size_t)model->graph.node_count, sizeof *model->steps);
 	model->value_offset = oq_alloc((size_t)model->graph.value_count * sizeof *model->value_offset);
@@ -129,6 +152,7 @@ void oq_nn_model_close(oq_nn_model *model)
 	oq_free(model->steps);
 	oq_free(model->value_offset);
 	oq_free(model->layers);
+	oq_free(model->layer_nodes);
 	oq_graph_free(&model->graph);
 	oq_free(model);
 }
@@ -189,22 +213,13 @@ int oq_nn_model_layers(const oq_nn_model *model)
 
 void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out)
 {
-	const oq_graph *graph = &model->graph;
-	const oq_node *node = &graph->nodes[model->layers[index]];
-	const oq_attributes *a = &node->attributes;
-	const oq_value *input = &graph->values[node->inputs[0]], *output = &graph->values[node->output];
-	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
-	*out = (oq_nn_layer){.node = node->name, .input = input->name, .output = output->name, .weight = a->weight, .in = input->shape[0] / a->groups,
-		.out = oq_node_rows(graph, node), .taps = taps,
-		.gflop = 2e-9 * (double)output->count * (node->gated ? 2 : 1) * (double)(input->shape[0] / a->groups * taps),
-		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0]),
-		.private_output = oq_precision_private_output(graph, node)};
+	*out = model->layers[index];
 }
 
 void oq_nn_model_layer_taps(const oq_nn_model *model, int index, double *share)
 {
 	const oq_graph *graph = &model->graph;
-	const oq_node *node = &graph->nodes[model->layers[index]];
+	const oq_node *node = &graph->nodes[model->layer_nodes[index]];
 	const oq_attributes *a = &node->attributes;
 	const oq_value *input = &graph->values[node->inputs[0]], *output = &graph->values[node->output];
 	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
@@ -224,7 +239,7 @@ void oq_nn_model_layer_taps(const oq_nn_model *model, int index, double *share)
 
 oq_status oq_nn_model_layer_read(const oq_nn_model *model, int index, float *weights, float *bias, oq_error *err)
 {
-	const oq_node *node = &model->graph.nodes[model->layers[index]];
+	const oq_node *node = &model->graph.nodes[model->layer_nodes[index]];
 	oq_weights w = {0};
 	oq_status status = oq_weights_load(&model->graph, node, &w, err);
 	if (status == OQ_OK && !w.values)

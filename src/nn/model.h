@@ -16,7 +16,8 @@ struct oq_nn_model {
 	bool vnni;             /* AVX512_VNNI */
 	struct dnnl_engine *engine;
 	oq_resolution resolution;
-	int *layers;           /* node index of each product */
+	oq_nn_layer *layers;   /* the products, as they were before norms were fused into them */
+	int *layer_nodes;      /* their indices */
 	int layer_count;
 };
 

@@ -55,7 +55,7 @@ struct oq_step {
 	const oq_node *node;
 	const oq_graph *graph;
 	void *state;
-	size_t input_offset[OQ_MAX_INPUTS], output_offset, residual_offset; /* floats into the slab, filled by the memory planner */
+	size_t input_offset[OQ_MAX_INPUTS], output_offset, residual_offset, affine_offset; /* floats into the slab, filled by the memory planner */
 	size_t scratch_bytes, weight_bytes;
 	double gflop;
 	const char *method; /* of a product, see oq_nn_model_method */
@@ -77,6 +77,11 @@ static inline float *oq_run_output(const oq_step *step, const oq_run *run)
 static inline float *oq_run_residual(const oq_step *step, const oq_run *run)
 {
 	return step->node->residual >= 0 ? run->slab + step->residual_offset : NULL;
+}
+
+static inline float *oq_run_affine(const oq_step *step, const oq_run *run)
+{
+	return step->node->exit_norm ? run->slab + step->affine_offset : NULL;
 }
 
 static inline const oq_value *oq_step_residual(const oq_step *step)
@@ -114,9 +119,15 @@ extern const oq_op oq_op_conv, oq_op_linear, oq_op_batch_norm, oq_op_instance_no
 
 /* A batch norm's running statistics as y = x*scale[c] + shift[c], in double; refuses negative variances. */
 oq_status oq_batch_norm_affine(const oq_graph *graph, const oq_node *node, double *scale, double *shift, int64_t channels, oq_error *err);
+/* A norm's constants as [2][channels]: of a batch norm its final scale and shift, of an instance norm its weight and bias. */
+oq_status oq_norm_constants(const oq_graph *graph, const oq_node *node, float *scale, float *shift, int64_t channels, oq_error *err);
+/* y = x*scale + shift of one channel of an instance norm. */
+void oq_instance_norm_affine(const oq_node *node, float weight, float bias, double mean, double variance, float *scale, float *shift);
 /* Optional or required tensor name of a node into the graph's arena. */
 oq_status oq_node_tensor(oq_graph *graph, const oq_node *node, const oq_json *json, const char *key, bool required, const char **out, oq_error *err);
 
+/* A convolution that Winograd computes when its precision is float32. */
+bool oq_conv_is_winograd(const oq_graph *graph, const oq_node *node, oq_convolution choice);
 /* A convolution that F(4) in float32 computes faster than bfloat16 products directly: it has a fourth of their multiplications. */
 bool oq_conv_beats_bf16(const oq_graph *graph, const oq_node *node, oq_convolution choice);
 

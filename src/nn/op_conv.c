@@ -1,5 +1,5 @@
-/* Convolution and linear layers: their weights with everything folded in, then the implementation that the rule in
- * choose_method prefers. Products of codes and of bfloat16 are oneDNN's. */
+/* Convolution and linear layers: their weights with everything folded in, then the implementation that the rule of
+ * oq_conv_choose prefers. Products of codes and of bfloat16 are oneDNN's. */
 #include "op.h"
 #include "direct.h"
 #include "precision.h"
@@ -22,6 +22,9 @@ typedef struct conv_state {
 	oq_depthwise depthwise; /* or this, when it has weights */
 	float *depthwise_weights;
 	float *bias;            /* [out] or NULL */
+	float *entry;           /* [2][in]: scale and shift of a batch norm before it, or NULL */
+	float *exit;            /* [2][out]: weight and bias of an instance norm behind it, or NULL */
+	size_t moments;         /* where they are in scratch, bytes */
 } conv_state;
 
 static oq_status parse_conv(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -106,7 +109,11 @@ static void own_shape(const oq_graph *graph, const oq_node *node, oq_conv_shape 
 	const oq_attributes *a = &node->attributes;
 	spatial_of(&graph->values[node->inputs[0]], in);
 	spatial_of(&graph->values[node->output], out);
-	*shape = (oq_conv_shape){.in_channels = in[0], .out_channels = out[0]};
+	*shape = (oq_conv_shape){.in_channels = in[0], .out_channels = out[0], .moments = node->exit_norm != NULL};
+	if (node->winograd) {
+		shape->in_type = graph->values[node->inputs[0]].dtype;
+		shape->out_type = graph->values[node->output].dtype;
+	}
 	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
 		shape->in[axis] = in[1 + axis];
 		shape->out[axis] = out[1 + axis];
@@ -118,36 +125,20 @@ static void own_shape(const oq_graph *graph, const oq_node *node, oq_conv_shape 
 
 static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2", [OQ_CONV_WINOGRAD_F4] = "winograd-f4"};
 
-#define SMALL_MAP 64      /* output voxels */
-#define POINTWISE_MAP 128 /* output voxels of a 1x1x1 convolution */
-#define DEEP_STRIDED 256  /* input channels of a strided convolution */
-#define WINOGRAD_MAP 100  /* output voxels */
-#define WINOGRAD4_TILES 27 /* of 4x4x4 outputs: fewer rows read weights for longer than they multiply */
-
-static bool fits_winograd4(const oq_conv_shape *shape)
-{
-	int64_t tiles = 1;
-	for (int axis = 0; axis < OQ_SPATIAL; axis++)
-		tiles *= (shape->out[axis] + 3) / 4;
-	return tiles >= WINOGRAD4_TILES && oq_conv_supports(OQ_CONV_WINOGRAD_F4, shape);
-}
-
-/* The rule (docs/performance.md has the measurements behind it): Winograd where its fewer multiplications outweigh the
- * transforms and its larger weights, F(4) from 12^3 up; products over real taps where the map is small or the stride leaves oneDNN with gathers;
- * oneDNN's direct convolution for the rest. It reads shapes only, so that a plan is the same on every processor. */
+/* False: oneDNN's direct convolution. */
 static bool choose_method(oq_convolution choice, const oq_attributes *a, const oq_conv_shape *shape, oq_conv_method *method)
 {
-	if (a->groups != 1 || a->dilation[0] != 1 || a->dilation[1] != 1 || a->dilation[2] != 1 || shape->in_channels < 16)
-		return false;
-	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2], taps = shape->kernel[0] * shape->kernel[1] * shape->kernel[2];
-	bool strided = shape->stride[0] * shape->stride[1] * shape->stride[2] > 1;
-	*method = choice != OQ_CONVOLUTION_WINOGRAD && fits_winograd4(shape) ? OQ_CONV_WINOGRAD_F4 : OQ_CONV_WINOGRAD_F2;
-	if (choice != OQ_CONVOLUTION_DIRECT && voxels >= WINOGRAD_MAP && oq_conv_supports(*method, shape))
-		return true;
-	*method = OQ_CONV_TAP_GEMM;
-	if (taps == 1)
-		return strided || voxels <= POINTWISE_MAP;
-	return voxels <= SMALL_MAP || (strided && shape->in_channels >= DEEP_STRIDED);
+	oq_conv_method most = choice == OQ_CONVOLUTION_DIRECT ? OQ_CONV_TAP_GEMM : choice == OQ_CONVOLUTION_WINOGRAD ? OQ_CONV_WINOGRAD_F2
+		: OQ_CONV_WINOGRAD_F4;
+	return a->groups == 1 && a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1 && oq_conv_choose(shape, most, method);
+}
+
+bool oq_conv_is_winograd(const oq_graph *graph, const oq_node *node, oq_convolution choice)
+{
+	oq_conv_shape shape;
+	oq_conv_method method;
+	own_shape(graph, node, &shape);
+	return choose_method(choice, &node->attributes, &shape, &method) && method != OQ_CONV_TAP_GEMM;
 }
 
 bool oq_conv_beats_bf16(const oq_graph *graph, const oq_node *node, oq_convolution choice)
@@ -158,12 +149,34 @@ bool oq_conv_beats_bf16(const oq_graph *graph, const oq_node *node, oq_convoluti
 	return choose_method(choice, &node->attributes, &shape, &method) && method == OQ_CONV_WINOGRAD_F4;
 }
 
+static oq_status read_norm(const oq_step *step, const oq_node *norm, int64_t channels, float **constants, oq_error *err)
+{
+	size_t bytes = (size_t)channels * 2 * sizeof **constants;
+	if (!(*constants = oq_alloc(bytes)))
+		return oq_fail_memory(err, step->node->name, bytes);
+	return oq_norm_constants(step->graph, norm, *constants, *constants + channels, channels, err);
+}
+
+static oq_status plan_norms(oq_step *step, const oq_conv_shape *shape, oq_error *err)
+{
+	conv_state *state = step->state;
+	const oq_node *node = step->node;
+	if (node->entry_norm && node->input_count == 1)
+		OQ_TRY(read_norm(step, node->entry_norm, shape->in_channels, &state->entry, err));
+	if (!node->exit_norm)
+		return OQ_OK;
+	state->moments = (step->scratch_bytes + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN;
+	step->scratch_bytes = state->moments + (size_t)shape->out_channels * 2 * sizeof(double);
+	return read_norm(step, node->exit_norm, shape->out_channels, &state->exit, err);
+}
+
 static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_method method, const oq_conv_shape *shape, const float *weights, oq_error *err)
 {
 	conv_state *state = step->state;
 	OQ_TRY(oq_conv_create(method, shape, weights, planner->isa, &state->own, err));
 	step->scratch_bytes = oq_conv_scratch_bytes(state->own, 1, planner->threads);
 	step->weight_bytes = oq_conv_weight_bytes(state->own);
+	OQ_TRY(plan_norms(step, shape, err));
 	step->method = method_names[method];
 	snprintf(step->implementation, sizeof step->implementation, "%s:%s", step->method, oq_isa_name(planner->isa));
 	return OQ_OK;
@@ -316,6 +329,21 @@ static oq_status plan_conv(const oq_planner *planner, const oq_node *node, oq_st
 	return status;
 }
 
+static void run_own(const oq_step *step, oq_run *run, const float *residual)
+{
+	const conv_state *state = step->state;
+	const oq_node *node = step->node, *entry = node->entry_norm, *norm = node->exit_norm;
+	int64_t in = oq_step_input(step, 0)->shape[0], out = oq_step_output(step)->shape[0];
+	double *moments = norm ? (double *)(void *)((unsigned char *)run->scratch + state->moments) : NULL;
+	const float *scale = state->entry ? state->entry : node->input_count > 1 ? oq_run_input(step, run, 1) : NULL;
+	const oq_conv_prologue prologue = {.scale = scale, .shift = scale ? scale + in : NULL, .slope = entry && entry->activated ? entry->slope : 1.0f};
+	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = residual, .slope = node->activated ? node->slope : 1.0f, .moments = moments};
+	oq_conv_run(state->own, 1, oq_run_input(step, run, 0), entry ? &prologue : NULL, &epilogue, oq_run_output(step, run), run->scratch, run->threads);
+	float *affine = oq_run_affine(step, run);
+	for (int64_t c = 0; norm && c < out; c++)
+		oq_instance_norm_affine(norm, state->exit[c], state->exit[out + c], moments[c], moments[out + c], &affine[c], &affine[out + c]);
+}
+
 static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 {
 	const conv_state *state = step->state;
@@ -338,8 +366,7 @@ static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 		oq_conv_i8_run(state->codes, (const uint8_t *)oq_run_input(step, run, 0), &epilogue, run->scratch, run->threads);
 		return OQ_OK;
 	}
-	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = residual, .slope = node->activated ? node->slope : 1.0f};
-	oq_conv_run(state->own, 1, oq_run_input(step, run, 0), NULL, &epilogue, oq_run_output(step, run), run->scratch, run->threads);
+	run_own(step, run, residual);
 	return OQ_OK;
 }
 
@@ -354,6 +381,8 @@ static void close_conv(oq_step *step)
 	oq_free(state->code_scale);
 	oq_free(state->depthwise_weights);
 	oq_free(state->bias);
+	oq_free(state->entry);
+	oq_free(state->exit);
 	oq_free(state);
 }
 

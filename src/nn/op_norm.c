@@ -104,21 +104,37 @@ static oq_status open_state(oq_step *step, int64_t channels, norm_state **out, o
 	return OQ_OK;
 }
 
+oq_status oq_norm_constants(const oq_graph *graph, const oq_node *node, float *scale, float *shift, int64_t channels, oq_error *err)
+{
+	if (node->op == &oq_op_instance_norm) {
+		OQ_TRY(read_or_fill(graph, node->attributes.weight, 1.0f, scale, channels, err));
+		return read_or_fill(graph, node->attributes.bias, 0.0f, shift, channels, err);
+	}
+	double *affine = oq_alloc((size_t)channels * 2 * sizeof *affine);
+	if (!affine)
+		return oq_fail_memory(err, node->name, (size_t)channels * 2 * sizeof *affine);
+	oq_status status = oq_batch_norm_affine(graph, node, affine, affine + channels, channels, err);
+	for (int64_t c = 0; c < channels && status == OQ_OK; c++) {
+		scale[c] = (float)affine[c];
+		shift[c] = (float)affine[channels + c];
+	}
+	oq_free(affine);
+	return status;
+}
+
+void oq_instance_norm_affine(const oq_node *node, float weight, float bias, double mean, double variance, float *scale, float *shift)
+{
+	double s = (double)weight / sqrt(variance + node->attributes.eps);
+	*scale = (float)s;
+	*shift = (float)((double)bias - mean * s);
+}
+
 static oq_status plan_batch_norm(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
 {
 	int64_t channels = oq_step_input(step, 0)->shape[0];
 	norm_state *state = NULL;
 	OQ_TRY(open_state(step, channels, &state, err));
-	double *affine = oq_alloc((size_t)channels * 2 * sizeof *affine);
-	if (!affine)
-		return oq_fail_memory(err, node->name, (size_t)channels * 2 * sizeof *affine);
-	oq_status status = oq_batch_norm_affine(planner->graph, node, affine, affine + channels, channels, err);
-	for (int64_t c = 0; c < channels && status == OQ_OK; c++) {
-		state->scale[c] = (float)affine[c];
-		state->shift[c] = (float)affine[channels + c];
-	}
-	oq_free(affine);
-	return status;
+	return oq_norm_constants(planner->graph, node, state->scale, state->shift, channels, err);
 }
 
 static float slope_of(const oq_step *step)
@@ -146,10 +162,17 @@ static oq_status plan_instance_norm(const oq_planner *planner, const oq_node *no
 {
 	const oq_value *input = oq_step_input(step, 0);
 	norm_state *state = NULL;
+	if (node->input_count > 1) /* the convolution before it brings scale and shift */
+		return OQ_OK;
 	OQ_TRY(open_state(step, input->shape[0], &state, err));
 	step->scratch_bytes = (size_t)input->shape[0] * 4 * sizeof(float) + oq_channel_stats_scratch(oq_value_voxels(input), input->shape[0]);
-	OQ_TRY(read_or_fill(planner->graph, node->attributes.weight, 1.0f, state->scale, input->shape[0], err));
-	return read_or_fill(planner->graph, node->attributes.bias, 0.0f, state->shift, input->shape[0], err);
+	return oq_norm_constants(planner->graph, node, state->scale, state->shift, input->shape[0], err);
+}
+
+/* Its result is scale and shift: the convolution behind it applies them. */
+static bool statistics_only(const oq_step *step)
+{
+	return oq_step_output(step)->rank != oq_step_input(step, 0)->rank;
 }
 
 static oq_status run_instance_norm(const oq_step *step, oq_run *run, oq_error *err)
@@ -158,15 +181,20 @@ static oq_status run_instance_norm(const oq_step *step, oq_run *run, oq_error *e
 	const norm_state *state = step->state;
 	const oq_value *input = oq_step_input(step, 0);
 	int64_t channels = input->shape[0], voxels = oq_value_voxels(input);
+	if (!state) {
+		const float *affine = oq_run_input(step, run, 1);
+		apply(step, run, affine, affine + channels, slope_of(step));
+		return OQ_OK;
+	}
 	float *mean = run->scratch, *var = mean + channels, *scale = var + channels, *shift = scale + channels;
 	const oq_typed x = oq_typed_value(oq_run_input(step, run, 0), input);
 	oq_channel_stats_typed(voxels, channels, &x, mean, var, shift + channels, run->threads);
-	for (int64_t c = 0; c < channels; c++) {
-		double s = (double)state->scale[c] / sqrt((double)var[c] + step->node->attributes.eps);
-		scale[c] = (float)s;
-		shift[c] = (float)((double)state->shift[c] - (double)mean[c] * s);
-	}
-	apply(step, run, scale, shift, slope_of(step));
+	for (int64_t c = 0; c < channels; c++)
+		oq_instance_norm_affine(step->node, state->scale[c], state->shift[c], (double)mean[c], (double)var[c], &scale[c], &shift[c]);
+	if (statistics_only(step))
+		memcpy(oq_run_output(step, run), scale, (size_t)channels * 2 * sizeof *scale);
+	else
+		apply(step, run, scale, shift, slope_of(step));
 	return OQ_OK;
 }
 

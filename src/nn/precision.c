@@ -94,17 +94,9 @@ bool oq_precision_quantizable(const oq_graph *graph, const oq_node *node)
 		&& graph->values[node->output].shape[0] >= FEW_CHANNELS;
 }
 
-static oq_node *producer_of(const oq_graph *graph, int value)
-{
-	for (int i = 0; i < graph->node_count; i++)
-		if (!graph->nodes[i].removed && graph->nodes[i].output == value)
-			return &graph->nodes[i];
-	return NULL;
-}
-
 bool oq_precision_nonnegative(const oq_graph *graph, int value)
 {
-	const oq_node *node = producer_of(graph, value);
+	const oq_node *node = oq_graph_producer(graph, value);
 	if (!node)
 		return false;
 	if (node->op == &oq_op_relu || (node->activated && node->slope == 0))
@@ -187,6 +179,14 @@ static void choose_bf16(oq_graph *graph, oq_convolution convolution)
 	}
 }
 
+static void mark_winograd(oq_graph *graph, oq_convolution convolution)
+{
+	for (int i = 0; i < graph->node_count; i++) {
+		oq_node *node = &graph->nodes[i];
+		node->winograd = !node->removed && node->op == &oq_op_conv && node->compute == OQ_F32 && oq_conv_is_winograd(graph, node, convolution);
+	}
+}
+
 /* Gating is done by the kernels of our own, which compute linear layers only. */
 static bool can_gate(const oq_node *product, const oq_resolution *resolution)
 {
@@ -203,7 +203,7 @@ static void fuse_gelu(oq_graph *graph, const oq_resolution *resolution)
 		if (node->removed || (node->op != &oq_op_gelu && !gated))
 			continue;
 		const oq_value *input = &graph->values[node->inputs[0]];
-		oq_node *product = producer_of(graph, node->inputs[0]);
+		oq_node *product = oq_graph_producer(graph, node->inputs[0]);
 		if (!product || !oq_is_product(product) || product->compute == OQ_F32 || product->activated || product->residual >= 0 || input->uses != 1 || input->keep)
 			continue;
 		if (gated && !can_gate(product, resolution))
@@ -233,7 +233,7 @@ static bool can_write(const oq_node *node, oq_dtype dtype)
 		return false;
 	if (!oq_is_product(node))
 		return true;
-	return node->compute == OQ_I8 ? dtype == OQ_U8 || dtype == OQ_BF16 : node->compute == dtype;
+	return node->compute == OQ_I8 ? dtype == OQ_U8 || dtype == OQ_BF16 : node->compute == dtype || (node->winograd && dtype == OQ_BF16);
 }
 
 /* The type that a product reads. */
@@ -250,7 +250,7 @@ static bool can_read(const oq_node *node, bool main, oq_dtype dtype)
 	if (!oq_is_product(node))
 		return dtype == OQ_F32 || node->op->typed;
 	if (main)
-		return dtype == factor_type(node);
+		return dtype == factor_type(node) || (node->winograd && dtype == OQ_BF16);
 	return dtype == OQ_F32 || (dtype == OQ_BF16 && node->compute == OQ_BF16);
 }
 
@@ -274,7 +274,7 @@ static bool all_can_read(const oq_graph *graph, int value, oq_dtype dtype)
 static oq_dtype choose_type(const oq_graph *graph, int value, oq_dtype narrow)
 {
 	const oq_value *v = &graph->values[value];
-	const oq_node *producer = producer_of(graph, value);
+	const oq_node *producer = oq_graph_producer(graph, value);
 	bool fits = narrow != OQ_F32 && !v->keep && value != graph->output && can_write(producer, narrow) && all_can_read(graph, value, narrow);
 	for (int i = 0; narrow != OQ_F32 && fits && i < graph->node_count; i++) {
 		const oq_node *node = &graph->nodes[i];
@@ -293,7 +293,7 @@ static void pass_bytes(oq_graph *graph)
 		if (pool->removed || pool->op != &oq_op_max_pool)
 			continue;
 		oq_value *input = &graph->values[pool->inputs[0]], *output = &graph->values[pool->output];
-		const oq_node *producer = producer_of(graph, pool->inputs[0]);
+		const oq_node *producer = oq_graph_producer(graph, pool->inputs[0]);
 		if (!(output->scale > 0) || input->scale > 0 || input->uses != 1 || !producer)
 			continue;
 		pool->compute = OQ_U8;
@@ -431,12 +431,15 @@ static bool has_lookup(const oq_graph *graph)
 
 oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, const oq_nn_quantization *quantization, oq_error *err)
 {
-	if (resolution->used != OQ_PRECISION_INT8 && resolution->used != OQ_PRECISION_BF16)
-		return OQ_OK;
+	bool low = resolution->used == OQ_PRECISION_INT8 || resolution->used == OQ_PRECISION_BF16;
 	if (resolution->used == OQ_PRECISION_INT8)
 		OQ_TRY(choose_int8(graph, quantization, err));
-	if (resolution->bf16)
+	if (low && resolution->bf16)
 		choose_bf16(graph, resolution->convolution);
+	if (resolution->used != OQ_PRECISION_INT8) /* where norms write codes, which they alone can */
+		mark_winograd(graph, resolution->convolution);
+	if (!low)
+		return OQ_OK;
 	fuse_gelu(graph, resolution);
 	pass_bytes(graph);
 	bool lookup = has_lookup(graph);

@@ -39,7 +39,8 @@ static void free_problem(problem *p)
 }
 
 /* Which of the optional parts take part in a run. */
-enum { BIAS = 1, RESIDUAL = 2, PROLOGUE = 4, SUMS = 8, ALL_PARTS = 15 };
+enum { BIAS = 1, RESIDUAL = 2, PROLOGUE = 4, ALL_PARTS = 7,
+	MOMENTS = 8, NARROW_IN = 16, NARROW_OUT = 32, WINOGRAD_PARTS = 56 }; /* what Winograd alone has; the types */
 
 static double act(double v, float slope)
 {
@@ -101,97 +102,133 @@ static void check_naive(const problem *p, int parts, const float *y)
 	OQ_CHECK(p->method == OQ_CONV_TAP_GEMM || error <= WINOGRAD_BAR * WINOGRAD_BAR * norm);
 }
 
-static void check_sums(const problem *p, const float *y, const double *sums)
+/* Against two passes in double over the same results: whatever the mean, the variance keeps its digits. */
+static void check_moments(const problem *p, const float *y, const double *moments)
 {
 	int64_t channels = p->shape.out_channels, voxels = volume(p->shape.out);
 	for (int64_t b = 0; b < p->batch; b++)
 		for (int64_t c = 0; c < channels; c++) {
-			double sum = 0, square = 0, sizes = 0;
+			double mean = 0, variance = 0, sizes = 0;
 			for (int64_t v = 0; v < voxels; v++) {
-				double value = (double)y[b * p->outputs + v * channels + c];
-				sum += value;
-				square += value * value;
-				sizes += fabs(value);
+				mean += (double)y[b * p->outputs + v * channels + c] / (double)voxels;
+				sizes += fabs((double)y[b * p->outputs + v * channels + c]) / (double)voxels;
 			}
-			const double *got = sums + b * 2 * channels;
-			/* Sixteen at a time in float32: 16 roundings of 2^-24 of the terms' sizes, and one of every square. */
-			OQ_CHECK_NEAR(got[c], sum, 0x1p-20 * (1e-6 + sizes));
-			OQ_CHECK_NEAR(got[channels + c], square, 0x1p-19 * (1e-6 + square));
+			for (int64_t v = 0; v < voxels; v++) {
+				double off = (double)y[b * p->outputs + v * channels + c] - mean;
+				variance += off * off / (double)voxels;
+			}
+			const double *got = moments + b * 2 * channels;
+			/* Means of tiles are float32: one rounding of their size, and 20 of the deviations from the first voxel, whose
+			 * squares are up to 64 times the variance where only that voxel differs. */
+			OQ_CHECK_NEAR(got[c], mean, 0x1p-24 * sizes + 0x1p-19 * sqrt(variance));
+			OQ_CHECK_NEAR(got[channels + c], variance, 0x1p-15 * variance + 0x1p-48 * sizes * sizes);
 		}
 }
 
-/* y and sums of the whole batch, `group` patches per call. */
-static void convolve(const problem *p, const oq_conv *conv, int parts, int64_t group, int threads, float *y, double *sums)
+/* Two bytes a value and back; exact for what was rounded before. */
+static uint16_t *narrowed(int64_t count, const float *x)
+{
+	uint16_t *narrow = malloc((size_t)count * sizeof *narrow);
+	OQ_REQUIRE(narrow != NULL);
+	for (int64_t i = 0; i < count; i++)
+		narrow[i] = oq_f32_to_bf16(x[i]);
+	return narrow;
+}
+
+static void round_narrow(int64_t count, float *x)
+{
+	for (int64_t i = 0; i < count; i++)
+		x[i] = oq_bf16_to_f32(oq_f32_to_bf16(x[i]));
+}
+
+/* y and moments of the whole batch, `group` patches per call; the types are those of `conv`. */
+static void convolve(const problem *p, const oq_conv *conv, int parts, int64_t group, int threads, float *y, double *moments)
 {
 	size_t bytes = oq_conv_scratch_bytes(conv, group, threads);
 	void *scratch = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-	OQ_REQUIRE(scratch != NULL);
+	uint16_t *in = parts & NARROW_IN ? narrowed(p->batch * p->inputs, p->x) : NULL;
+	uint16_t *out = parts & NARROW_OUT ? calloc((size_t)(p->batch * p->outputs), sizeof *out) : NULL;
+	OQ_REQUIRE(scratch != NULL && (out || !(parts & NARROW_OUT)));
 	memset(scratch, 0xff, bytes); /* NaN: nothing may rely on cleared scratch */
 	const oq_conv_prologue prologue = {.scale = p->scale, .shift = p->shift, .slope = p->in_slope};
 	for (int64_t b = 0; b < p->batch; b += group) {
 		int64_t count = p->batch - b < group ? p->batch - b : group;
 		const oq_conv_epilogue epilogue = {.bias = parts & BIAS ? p->bias : NULL,
 			.residual = parts & RESIDUAL ? p->residual + b * p->outputs : NULL,
-			.slope = p->slope, .sums = parts & SUMS ? sums + b * 2 * p->shape.out_channels : NULL};
-		oq_conv_run(conv, count, p->x + b * p->inputs, parts & PROLOGUE ? &prologue : NULL, &epilogue, y + b * p->outputs, scratch, threads);
+			.slope = p->slope, .moments = parts & MOMENTS ? moments + b * 2 * p->shape.out_channels : NULL};
+		const void *x = in ? (const void *)(in + b * p->inputs) : p->x + b * p->inputs;
+		void *to = out ? (void *)(out + b * p->outputs) : y + b * p->outputs;
+		oq_conv_run(conv, count, x, parts & PROLOGUE ? &prologue : NULL, &epilogue, to, scratch, threads);
 	}
+	for (int64_t i = 0; out && i < p->batch * p->outputs; i++)
+		y[i] = oq_bf16_to_f32(out[i]);
 	free(scratch);
+	free(in);
+	free(out);
 }
 
-static oq_conv *make_conv(const problem *p, oq_isa isa)
+static oq_conv *make_conv(const problem *p, int parts, oq_isa isa)
 {
 	oq_conv *conv;
 	oq_error err;
-	oq_status status = oq_conv_create(p->method, &p->shape, p->weights, isa, &conv, &err);
+	oq_conv_shape shape = p->shape;
+	shape.in_type = parts & NARROW_IN ? OQ_BF16 : OQ_F32;
+	shape.out_type = parts & NARROW_OUT ? OQ_BF16 : OQ_F32;
+	shape.moments = parts & MOMENTS;
+	oq_status status = oq_conv_create(p->method, &shape, p->weights, isa, &conv, &err);
 	OQ_REQUIRE(status == OQ_OK);
 	return conv;
 }
 
-static void check_same(const problem *p, const oq_conv *conv, int parts, const float *want, const double *want_sums)
+static void check_same(const problem *p, const oq_conv *conv, int parts, const float *want, const double *want_moments)
 {
-	int64_t total = p->batch * p->outputs, sums_count = p->batch * 2 * p->shape.out_channels;
+	int64_t total = p->batch * p->outputs, moments_count = p->batch * 2 * p->shape.out_channels;
 	float *got = aligned_values(total);
-	double *sums = calloc((size_t)sums_count, sizeof *sums);
-	OQ_REQUIRE(sums != NULL);
+	double *moments = calloc((size_t)moments_count, sizeof *moments);
+	OQ_REQUIRE(moments != NULL);
 	for (int threads = 1; threads <= 4; threads++) {
-		convolve(p, conv, parts, threads == 2 ? p->batch : 1 + random_below((uint32_t)p->batch), threads, got, sums);
+		convolve(p, conv, parts, threads == 2 ? p->batch : 1 + random_below((uint32_t)p->batch), threads, got, moments);
 		OQ_CHECK(same_bits("conv", total, got, want));
-		for (int64_t i = 0; parts & SUMS && i < sums_count; i++)
-			OQ_CHECK(sums[i] == want_sums[i] || isnan(want_sums[i]));
+		for (int64_t i = 0; parts & MOMENTS && i < moments_count; i++)
+			OQ_CHECK(moments[i] == want_moments[i] || isnan(want_moments[i]));
 	}
 	free(got);
-	free(sums);
+	free(moments);
 }
 
+/* float32 on the plain twin stands against double; every other form has its bits, rounded where the type is narrower. */
 static void check_method(oq_conv_method method, const oq_conv_shape *shape, int64_t batch, int parts, value_kind kind)
 {
 	problem p = make_problem(shape, batch, kind);
 	p.method = method;
 	float *want = aligned_values(batch * p.outputs);
-	double *sums = calloc((size_t)(batch * 2 * shape->out_channels), sizeof *sums);
-	OQ_REQUIRE(sums != NULL);
-	if (kind == VALUES_WILD)
-		parts &= ~PROLOGUE;
+	double *moments = calloc((size_t)(batch * 2 * shape->out_channels), sizeof *moments);
+	OQ_REQUIRE(moments != NULL);
+	parts &= kind == VALUES_WILD ? ~(PROLOGUE | MOMENTS) : ~0;
+	if (parts & NARROW_IN)
+		round_narrow(batch * p.inputs, p.x);
+	oq_conv *wide = make_conv(&p, parts & ~(NARROW_IN | NARROW_OUT), OQ_ISA_PLAIN);
+	convolve(&p, wide, parts & ~(NARROW_IN | NARROW_OUT), batch, 1, want, moments);
+	oq_conv_free(wide);
+	if (kind != VALUES_WILD)
+		check_naive(&p, parts, want);
+	if (parts & MOMENTS)
+		check_moments(&p, want, moments);
+	if (parts & NARROW_OUT)
+		round_narrow(batch * p.outputs, want);
 	for (oq_isa isa = OQ_ISA_PLAIN; isa <= best_isa(); isa++) {
-		oq_conv *conv = make_conv(&p, isa);
-		if (isa == OQ_ISA_PLAIN) {
-			convolve(&p, conv, parts, batch, 1, want, sums);
-			if (kind != VALUES_WILD)
-				check_naive(&p, parts, want);
-			if (kind != VALUES_WILD && parts & SUMS)
-				check_sums(&p, want, sums);
-		}
-		check_same(&p, conv, parts, want, sums);
+		oq_conv *conv = make_conv(&p, parts, isa);
+		check_same(&p, conv, parts, want, moments);
 		oq_conv_free(conv);
 	}
 	free(want);
-	free(sums);
+	free(moments);
 	free_problem(&p);
 }
 
 static void check_shape(const oq_conv_shape *shape, int64_t batch, int parts, value_kind kind)
 {
-	check_method(OQ_CONV_TAP_GEMM, shape, batch, parts, kind);
+	check_method(OQ_CONV_TAP_GEMM, shape, batch, parts & ALL_PARTS, kind);
 	for (oq_conv_method method = OQ_CONV_WINOGRAD_F2; method <= OQ_CONV_WINOGRAD_F4; method++)
 		if (oq_conv_supports(method, shape))
 			check_method(method, shape, batch, parts, kind);
@@ -218,7 +255,7 @@ static void check_random(void)
 		int64_t kernel = 1 + random_below(4), pad = random_below((uint32_t)kernel);
 		oq_conv_shape s = shape_of(in, kernel, 1 + random_below(3), pad, 1 + random_below(40), 1 + random_below(70));
 		s.pad_low[random_below(3)] = random_below((uint32_t)kernel); /* uneven: the zeros after follow from `out` */
-		check_shape(&s, 1 + random_below(3), (int)random_below(ALL_PARTS + 1), i % 6 == 5 ? VALUES_WILD : VALUES_UNIT);
+		check_shape(&s, 1 + random_below(3), (int)random_below((ALL_PARTS | WINOGRAD_PARTS) + 1), i % 6 == 5 ? VALUES_WILD : VALUES_UNIT);
 	}
 }
 
@@ -242,10 +279,33 @@ static void check_chosen(void)
 	};
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
 		oq_conv_shape s = shape_of(shapes[i].in, shapes[i].kernel, shapes[i].stride, shapes[i].pad, shapes[i].in_channels, shapes[i].out_channels);
-		check_shape(&s, 3, ALL_PARTS, VALUES_UNIT);
-		check_shape(&s, 2, 0, VALUES_UNIT);
-		check_shape(&s, 2, BIAS | RESIDUAL, VALUES_WILD);
+		check_shape(&s, 3, ALL_PARTS | MOMENTS, VALUES_UNIT);
+		check_shape(&s, 2, NARROW_IN, VALUES_UNIT);
+		check_shape(&s, 2, BIAS | RESIDUAL | NARROW_OUT, VALUES_WILD);
 	}
+}
+
+/* Little contrast: a variance a million times smaller than the square of the mean. */
+static void check_contrast(void)
+{
+	const int64_t in[3] = {13, 9, 10};
+	const oq_conv_shape s = shape_of(in, 3, 1, 1, 18, 35);
+	problem p = make_problem(&s, 2, VALUES_UNIT);
+	p.slope = 1.0f;
+	float *y = aligned_values(2 * p.outputs);
+	double *moments = calloc((size_t)(4 * s.out_channels), sizeof *moments);
+	OQ_REQUIRE(moments != NULL);
+	for (int64_t c = 0; c < s.out_channels; c++)
+		p.bias[c] = 3000.0f + (float)c;
+	for (p.method = OQ_CONV_WINOGRAD_F2; p.method <= OQ_CONV_WINOGRAD_F4; p.method++) {
+		oq_conv *conv = make_conv(&p, MOMENTS, best_isa());
+		convolve(&p, conv, BIAS | MOMENTS, 2, 2, y, moments);
+		check_moments(&p, y, moments);
+		oq_conv_free(conv);
+	}
+	free(y);
+	free(moments);
+	free_problem(&p);
 }
 
 /* In place over the residual, and without prologue and epilogue at all. */
@@ -254,7 +314,7 @@ static void check_aliases(void)
 	const int64_t in[3] = {5, 4, 3};
 	oq_conv_shape s = shape_of(in, 3, 1, 1, 20, 45);
 	problem p = make_problem(&s, 2, VALUES_UNIT);
-	oq_conv *conv = make_conv(&p, best_isa());
+	oq_conv *conv = make_conv(&p, 0, best_isa());
 	float *want = aligned_values(2 * p.outputs), *bare = aligned_values(2 * p.outputs);
 	convolve(&p, conv, RESIDUAL, 2, 1, want, NULL);
 	void *scratch = aligned_values((int64_t)(oq_conv_scratch_bytes(conv, 2, 1) / sizeof(float)) + 1);
@@ -277,14 +337,16 @@ static void check_refusals(void)
 	const int64_t in[3] = {4, 4, 4};
 	const oq_conv_shape good = shape_of(in, 3, 1, 1, 8, 8);
 	OQ_CHECK(oq_conv_supports(OQ_CONV_TAP_GEMM, &good));
-	oq_conv_shape bad[6] = {good, good, good, good, good, good};
+	oq_conv_shape bad[8] = {good, good, good, good, good, good, good, good};
 	bad[0].in_channels = 0;
 	bad[1].stride[1] = 0;
 	bad[2].pad_low[0] = 3;
 	bad[3].out[2] = -1;
 	bad[4].in[0] = INT64_MAX;
 	bad[5].in_channels = bad[5].out_channels = bad[5].kernel[0] = 1 << 24;
-	for (int i = 0; i < 6; i++) {
+	bad[6].out_type = OQ_BF16; /* Winograd only, as the next */
+	bad[7].moments = true;
+	for (int i = 0; i < 8; i++) {
 		oq_conv *conv = NULL;
 		oq_error err = {0};
 		OQ_CHECK(!oq_conv_supports(OQ_CONV_TAP_GEMM, &bad[i]));
@@ -294,6 +356,6 @@ static void check_refusals(void)
 	oq_conv_free(NULL);
 }
 
-static const kernel_case cases[] = {{"conv_random", check_random, NULL}, {"conv_chosen", check_chosen, NULL}, {"conv_aliases", check_aliases, NULL},
+static const kernel_case cases[] = {{"conv_random", check_random, NULL}, {"conv_chosen", check_chosen, NULL}, {"conv_contrast", check_contrast, NULL}, {"conv_aliases", check_aliases, NULL},
 	{"conv_refusals", check_refusals, NULL}, {NULL, NULL, NULL}};
 const kernel_family conv_family = KERNEL_FAMILY(cases);

@@ -3,9 +3,6 @@
 #include "conv_impl.h"
 
 #include "core/mem.h"
-#include "simple_isa.h"
-
-#include <string.h>
 
 #define EXTENT_LIMIT ((int64_t)1 << 24) /* channels and axes: far beyond any network, and products of two fit easily */
 
@@ -38,6 +35,36 @@ bool oq_conv_shape_valid(const oq_conv_shape *s)
 bool oq_conv_supports(oq_conv_method method, const oq_conv_shape *shape)
 {
 	return (size_t)method < sizeof methods / sizeof *methods && oq_conv_shape_valid(shape) && methods[method]->supports(shape);
+}
+
+#define FEW_CHANNELS 16   /* input channels below which nothing of ours gains */
+#define SMALL_MAP 64      /* output voxels */
+#define POINTWISE_MAP 128 /* output voxels of a 1x1x1 convolution */
+#define DEEP_STRIDED 256  /* input channels of a strided convolution */
+#define WINOGRAD_MAP 100  /* output voxels */
+#define WINOGRAD4_TILES 27 /* of 4x4x4 outputs: fewer rows read weights for longer than they multiply */
+
+static bool fits_winograd4(const oq_conv_shape *shape)
+{
+	int64_t tiles = 1;
+	for (int axis = 0; axis < 3; axis++)
+		tiles *= (shape->out[axis] + 3) / 4;
+	return tiles >= WINOGRAD4_TILES && oq_conv_supports(OQ_CONV_WINOGRAD_F4, shape);
+}
+
+bool oq_conv_choose(const oq_conv_shape *shape, oq_conv_method most, oq_conv_method *method)
+{
+	if (shape->in_channels < FEW_CHANNELS)
+		return false;
+	int64_t voxels = shape->out[0] * shape->out[1] * shape->out[2], taps = shape->kernel[0] * shape->kernel[1] * shape->kernel[2];
+	bool strided = shape->stride[0] * shape->stride[1] * shape->stride[2] > 1;
+	*method = most == OQ_CONV_WINOGRAD_F4 && fits_winograd4(shape) ? OQ_CONV_WINOGRAD_F4 : OQ_CONV_WINOGRAD_F2;
+	if (most != OQ_CONV_TAP_GEMM && voxels >= WINOGRAD_MAP && oq_conv_supports(*method, shape))
+		return true;
+	*method = OQ_CONV_TAP_GEMM;
+	if (taps == 1)
+		return strided || voxels <= POINTWISE_MAP;
+	return voxels <= SMALL_MAP || (strided && shape->in_channels >= DEEP_STRIDED);
 }
 
 oq_status oq_conv_create(oq_conv_method method, const oq_conv_shape *shape, const float *weights, oq_isa isa, oq_conv **out, oq_error *err)
@@ -76,27 +103,8 @@ size_t oq_conv_scratch_bytes(const oq_conv *conv, int64_t batch, int threads)
 	return conv->ops->scratch_bytes(conv, batch, threads);
 }
 
-/* Sum and sum of squares of each output channel of each patch: a second pass over the output, panel by panel, in voxel order. */
-static void sum_output(const oq_conv *conv, int64_t batch, const float *y, double *sums, int threads)
-{
-	static const float zero[OQ_GEMM_NR];
-	const oq_conv_shape *s = &conv->shape;
-	int64_t n = s->out_channels, voxels = s->out[0] * s->out[1] * s->out[2], panels = (n + OQ_GEMM_NR - 1) / OQ_GEMM_NR;
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
-	for (int64_t p = 0; p < panels; p++)
-		for (int64_t b = 0; b < batch; b++) {
-			double *sum = sums + b * 2 * n + p * OQ_GEMM_NR, *square = sum + n;
-			int64_t columns = n - p * OQ_GEMM_NR < OQ_GEMM_NR ? n - p * OQ_GEMM_NR : OQ_GEMM_NR;
-			memset(sum, 0, (size_t)columns * sizeof *sum);
-			memset(square, 0, (size_t)columns * sizeof *square);
-			oq_simple_for(conv->isa)->center_sums(voxels, columns, n, y + b * voxels * n + p * OQ_GEMM_NR, zero, sum, square);
-		}
-}
-
-void oq_conv_run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
+void oq_conv_run(const oq_conv *conv, int64_t batch, const void *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, void *y,
 	void *scratch, int threads)
 {
 	conv->ops->run(conv, batch, x, prologue, epilogue, y, scratch, threads);
-	if (epilogue && epilogue->sums)
-		sum_output(conv, batch, y, epilogue->sums, threads);
 }

@@ -13,7 +13,7 @@ typedef struct oq_conv_ops {
 	void (*free)(oq_conv *conv); /* conv->state may be NULL or half built */
 	size_t (*weight_bytes)(const oq_conv *conv);
 	size_t (*scratch_bytes)(const oq_conv *conv, int64_t batch, int threads);
-	void (*run)(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
+	void (*run)(const oq_conv *conv, int64_t batch, const void *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, void *y,
 		void *scratch, int threads);
 } oq_conv_ops;
 

@@ -96,7 +96,8 @@ static bool supports(const oq_conv_shape *s)
 	const int64_t weights[5] = {ceil_div(s->out_channels, NR) * NR, s->in_channels, s->kernel[0], s->kernel[1], s->kernel[2]};
 	const int64_t taps[3] = {s->kernel[0], s->kernel[1], s->kernel[2]};
 	size_t bytes;
-	return oq_size_product(weights, 5, sizeof(float), &bytes) && oq_size_product(taps, 3, sizeof(tap), &bytes);
+	return s->in_type == OQ_F32 && s->out_type == OQ_F32 && !s->moments && oq_size_product(weights, 5, sizeof(float), &bytes)
+		&& oq_size_product(taps, 3, sizeof(tap), &bytes);
 }
 
 static void classify(const oq_conv *conv, tap_state *state)
@@ -338,7 +339,7 @@ static void multiply(const tap_call *call, float *sums, int threads)
 	}
 }
 
-static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
+static void run(const oq_conv *conv, int64_t batch, const void *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, void *y,
 	void *scratch, int threads)
 {
 	static const oq_conv_epilogue none = {.slope = 1.0f};

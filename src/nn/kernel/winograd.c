@@ -31,6 +31,7 @@ typedef struct winograd_state {
 	int edge;         /* of an input tile: 4 or 6 */
 	int64_t positions, outs; /* edge^3 products of a tile; edge-2 outputs along an axis */
 	float *weights;   /* [position][panel][in][32] */
+	double *voxels;   /* of each tile of a patch that lie inside */
 	int64_t panels, tiles[3], tile_count;
 	int64_t block;    /* tiles */
 	int64_t row;      /* floats between positions of a block's input: odd in cache lines, against aliasing */
@@ -41,7 +42,7 @@ static bool supports(const oq_conv_shape *s)
 	for (int i = 0; i < 3; i++)
 		if (s->kernel[i] != 3 || s->stride[i] != 1 || s->pad_low[i] != 1 || s->out[i] != s->in[i])
 			return false;
-	return true;
+	return (s->in_type == OQ_F32 || s->in_type == OQ_BF16) && (s->out_type == OQ_F32 || s->out_type == OQ_BF16);
 }
 
 #define P2 ((double)P * (double)P)
@@ -104,6 +105,27 @@ static int64_t block_tiles(int64_t tiles, int64_t in)
 	return block < tiles ? block : tiles;
 }
 
+/* First voxel of a tile's outputs; returns its patch. */
+static int64_t locate(const winograd_state *s, int64_t tile, int64_t at[3])
+{
+	int64_t in_patch = tile % s->tile_count;
+	at[0] = in_patch / (s->tiles[1] * s->tiles[2]) * s->outs;
+	at[1] = in_patch / s->tiles[2] % s->tiles[1] * s->outs;
+	at[2] = in_patch % s->tiles[2] * s->outs;
+	return tile / s->tile_count;
+}
+
+static void count_voxels(const winograd_state *s, const int64_t size[3])
+{
+	for (int64_t t = 0; t < s->tile_count; t++) {
+		int64_t at[3], voxels = 1;
+		locate(s, t, at);
+		for (int i = 0; i < 3; i++)
+			voxels *= size[i] - at[i] < s->outs ? size[i] - at[i] : s->outs;
+		s->voxels[t] = (double)voxels;
+	}
+}
+
 static oq_status create(int edge, oq_conv *conv, const float *weights, oq_error *err)
 {
 	const oq_conv_shape *shape = &conv->shape;
@@ -121,7 +143,10 @@ static oq_status create(int edge, oq_conv *conv, const float *weights, oq_error 
 	}
 	s->block = block_tiles(s->tile_count, shape->in_channels);
 	s->row = ((s->block * shape->in_channels + LINE - 1) / LINE | 1) * LINE;
-	size_t bytes;
+	size_t bytes = (size_t)s->tile_count * sizeof *s->voxels;
+	if (!(s->voxels = oq_alloc(bytes)))
+		return oq_fail_memory(err, "convolution", bytes);
+	count_voxels(s, shape->out);
 	const int64_t extents[4] = {s->positions, s->panels, shape->in_channels, NR};
 	if (!oq_size_product(extents, 4, sizeof(float), &bytes) || !(s->weights = oq_alloc_aligned(bytes)))
 		return oq_fail_memory(err, "convolution", bytes);
@@ -142,8 +167,10 @@ static oq_status create_f4(oq_conv *conv, const float *weights, oq_error *err)
 static void release(oq_conv *conv)
 {
 	winograd_state *s = conv->state;
-	if (s)
+	if (s) {
 		oq_free_aligned(s->weights);
+		oq_free(s->voxels);
+	}
 	oq_free(s);
 }
 
@@ -164,32 +191,29 @@ static int64_t thread_floats(const winograd_state *s)
 	return s->positions * (s->row + product_row(s));
 }
 
+/* Of all tiles: mean and squares of each output channel. */
+static int64_t moments_floats(const oq_conv *conv, int64_t batch)
+{
+	const winograd_state *s = conv->state;
+	return conv->shape.moments ? batch * s->tile_count * 2 * conv->shape.out_channels : 0;
+}
+
 static size_t scratch_bytes(const oq_conv *conv, int64_t batch, int threads)
 {
-	(void)batch;
-	return (size_t)(thread_floats(conv->state) * threads) * sizeof(float);
+	return (size_t)(thread_floats(conv->state) * threads + moments_floats(conv, batch)) * sizeof(float);
 }
 
 typedef struct winograd_call {
 	const oq_conv *conv;
 	const winograd_state *state;
 	const oq_winograd_kernels *kernels;
-	const float *x;
+	const unsigned char *x;
 	const oq_conv_prologue *prologue;
 	const oq_conv_epilogue *epilogue;
-	float *y;
-	int64_t tiles, in_patch, out_patch; /* of all patches; floats of one */
+	unsigned char *y;
+	float *moments;                     /* [tile][2][out_channels], or NULL */
+	int64_t tiles, in_patch, out_patch; /* of all patches; values of one */
 } winograd_call;
-
-/* First voxel of a tile's outputs. */
-static int64_t locate(const winograd_state *s, int64_t tile, int64_t at[3])
-{
-	int64_t in_patch = tile % s->tile_count;
-	at[0] = in_patch / (s->tiles[1] * s->tiles[2]) * s->outs;
-	at[1] = in_patch / s->tiles[2] % s->tiles[1] * s->outs;
-	at[2] = in_patch % s->tiles[2] * s->outs;
-	return tile / s->tile_count;
-}
 
 static void input_tile(const winograd_call *call, int64_t tile, int64_t place, float *input)
 {
@@ -197,12 +221,12 @@ static void input_tile(const winograd_call *call, int64_t tile, int64_t place, f
 	oq_winograd_input t = {.channels = shape->in_channels, .prologue = call->prologue, .out = input + place * shape->in_channels,
 		.stride = call->state->row};
 	int64_t patch = locate(call->state, tile, t.at);
-	t.x = call->x + patch * call->in_patch;
+	t.x = call->x + (size_t)(patch * call->in_patch) * oq_dtype_size(shape->in_type);
 	for (int i = 0; i < 3; i++) {
 		t.at[i]--; /* the padding */
 		t.size[i] = shape->in[i];
 	}
-	call->kernels->input(&t);
+	call->kernels->input[shape->in_type == OQ_BF16](&t);
 }
 
 static void multiply_panel(const winograd_call *call, int64_t panel, int64_t tiles, const float *input, float *products)
@@ -226,12 +250,14 @@ static void output_tiles(const winograd_call *call, int64_t panel, int64_t first
 	int64_t left = shape->out_channels - panel * NR;
 	for (int64_t t = 0; t < tiles; t++) {
 		oq_winograd_output o = {.products = products + t * NR, .stride = product_row(call->state), .channels = shape->out_channels,
-			.first = panel * NR, .count = left < NR ? left : NR, .epilogue = call->epilogue};
+			.first = panel * NR, .count = left < NR ? left : NR, .outs = call->state->outs, .epilogue = call->epilogue,
+			.voxels = (float)call->state->voxels[(first + t) % call->state->tile_count]};
 		int64_t patch = locate(call->state, first + t, o.at);
 		memcpy(o.size, shape->out, sizeof o.size);
-		o.y = call->y + patch * call->out_patch;
+		o.y = call->y + (size_t)(patch * call->out_patch) * oq_dtype_size(shape->out_type);
 		o.residual = call->epilogue->residual ? call->epilogue->residual + patch * call->out_patch : NULL;
-		call->kernels->output(&o);
+		o.moments = call->moments ? call->moments + (first + t) * 2 * shape->out_channels : NULL;
+		call->kernels->output[shape->out_type == OQ_BF16](&o);
 	}
 }
 
@@ -286,7 +312,23 @@ static const oq_winograd_kernels *kernels_for(oq_isa isa, int edge)
 	return &oq_winograd_plain[edge == 6];
 }
 
-static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, float *y,
+static void combine_moments(const winograd_call *call, int64_t batch, int threads)
+{
+	const winograd_state *s = call->state;
+	const oq_conv_shape *shape = &call->conv->shape;
+	int64_t outputs = shape->out_channels;
+#pragma omp parallel for collapse(2) num_threads(threads) if (threads > 1) schedule(static)
+	for (int64_t b = 0; b < batch; b++)
+		for (int64_t p = 0; p < s->panels; p++) {
+			oq_winograd_moments m = {.of_tiles = call->moments + b * s->tile_count * 2 * outputs, .voxels = s->voxels,
+				.total = (double)(shape->out[0] * shape->out[1] * shape->out[2]), .tiles = s->tile_count, .channels = outputs,
+				.first = p * NR, .last = p * NR + NR < outputs ? p * NR + NR : outputs, .mean = call->epilogue->moments + b * 2 * outputs};
+			m.variance = m.mean + outputs;
+			call->kernels->combine(&m);
+		}
+}
+
+static void run(const oq_conv *conv, int64_t batch, const void *x, const oq_conv_prologue *prologue, const oq_conv_epilogue *epilogue, void *y,
 	void *scratch, int threads)
 {
 	static const oq_conv_epilogue none = {.slope = 1.0f};
@@ -294,12 +336,14 @@ static void run(const oq_conv *conv, int64_t batch, const float *x, const oq_con
 	const oq_conv_shape *shape = &conv->shape;
 	int64_t voxels = shape->in[0] * shape->in[1] * shape->in[2];
 	const winograd_call call = {.conv = conv, .state = s, .kernels = kernels_for(conv->isa, s->edge), .x = x, .prologue = prologue,
-		.epilogue = epilogue ? epilogue : &none, .y = y, .tiles = batch * s->tile_count, .in_patch = voxels * shape->in_channels,
-		.out_patch = voxels * shape->out_channels};
+		.epilogue = epilogue ? epilogue : &none, .y = y, .moments = shape->moments ? (float *)scratch + thread_floats(s) * threads : NULL,
+		.tiles = batch * s->tile_count, .in_patch = voxels * shape->in_channels, .out_patch = voxels * shape->out_channels};
 	if (threads > 1 && call.tiles < 4 * threads * s->block)
 		share_blocks(&call, scratch, threads);
 	else
 		run_blocks(&call, scratch, threads);
+	if (call.moments)
+		combine_moments(&call, batch, threads);
 }
 
 const oq_conv_ops oq_winograd_f2_ops = {supports, create_f2, release, weight_bytes, scratch_bytes, run};

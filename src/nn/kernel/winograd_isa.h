@@ -11,7 +11,7 @@
 
 /* One tile: edge^3 voxels (edge 4 or 6) whose first one lies at `at` (may be outside: zero there, also after the prologue). */
 typedef struct oq_winograd_input {
-	const float *x;              /* [D][H][W][channels] of one patch */
+	const void *x;               /* [D][H][W][channels] of one patch */
 	int64_t size[3], at[3], channels;
 	const oq_conv_prologue *prologue;
 	float *out;                  /* [position][...]: position p of this tile at out + p*stride */
@@ -22,14 +22,28 @@ typedef struct oq_winograd_input {
 typedef struct oq_winograd_output {
 	const float *products;       /* position p at products + p*stride, 32 channels each */
 	int64_t stride, size[3], at[3], channels, first, count; /* channels [first, first+count) of the output */
+	int64_t outs;                /* edge - 2 */
 	const oq_conv_epilogue *epilogue;
 	const float *residual;       /* of this patch, or NULL */
-	float *y;                    /* of this patch */
+	void *y;                     /* of this patch */
+	float *moments;              /* NULL, or [2][channels] of this tile: mean of its outputs, sum of squares around it */
+	float voxels;                /* of the tile that lie inside */
 } oq_winograd_output;
 
+/* Of channels [first, last) of one patch, from those of its tiles. */
+typedef struct oq_winograd_moments {
+	const float *of_tiles;       /* [tile][2][channels] */
+	const double *voxels;        /* of each tile, `total` in all */
+	double total;
+	int64_t tiles, channels, first, last;
+	double *mean, *variance;     /* [channels] */
+} oq_winograd_moments;
+
+/* Second index: values in memory are float32, bfloat16. */
 typedef struct oq_winograd_kernels {
-	void (*input)(const oq_winograd_input *tile);
-	void (*output)(const oq_winograd_output *tile);
+	void (*input[2])(const oq_winograd_input *tile);
+	void (*output[2])(const oq_winograd_output *tile);
+	void (*combine)(const oq_winograd_moments *moments);
 } oq_winograd_kernels;
 
 /* F(2), F(4) */
