@@ -1,10 +1,14 @@
 /* Times every float32 convolution that we can choose from, layer by layer, on the shapes of the networks served: our tap GEMM
  * and Winograd against oneDNN's direct convolution, on one thread unless told, weights hot (one copy) and cold (copies in rotation, more than
  * the last cache holds, as in a network). The least of many runs: the machine may be shared.
- * usage: bench_conv [--isa plain|avx2|avx512] [--batch N] [--threads N] [--winograd] [NAME-PREFIX...]   (cap oneDNN with ONEDNN_MAX_CPU_ISA) */
+ * usage: bench_conv [--isa plain|avx2|avx512] [--batch N] [--threads N] [--winograd] [NAME-PREFIX...]   (cap oneDNN with ONEDNN_MAX_CPU_ISA)
+ *        bench_conv --rule [--large]   every 3x3x3 layer size with cold weights, a line of JSON each: what the planner's rule takes beside the best;
+ *                                      with --large also those that take gigabytes */
 #include "core/cpu.h"
+#include "core/dtype.h"
 #include "core/mem.h"
 #include "kernel/conv_f32.h"
+#include "kernel/peak.h"
 
 #include <dnnl.h>
 #include <math.h>
@@ -73,6 +77,13 @@ static const layer layers[] = {
 	{"segres 3x3 384>384", {6, 6, 6}, 3, 1, 1, 384, 384},
 	{"segres 3x3 768>768", {3, 3, 3}, 3, 1, 1, 768, 768},
 };
+
+/* The 3x3x3 convolutions of stride 1 that the networks have: edge of the map, channels. */
+static const int64_t rule_sizes[][3] = {{48, 32, 32}, {48, 32, 64}, {48, 48, 48}, {24, 64, 64}, {24, 64, 128}, {24, 96, 96}, {12, 128, 128}, {12, 128, 256},
+	{12, 192, 192}, {6, 256, 256}, {6, 256, 512}, {6, 384, 384}, {3, 512, 512}, {3, 768, 768}, {32, 192, 192}, {16, 384, 384},
+	{8, 768, 768}};
+#define RULE_SMALL 14 /* of them */
+#define RULE_TAP_MAP 512 /* voxels: on larger maps products over taps are as direct, by another micro-kernel */
 
 static double now(void)
 {
@@ -151,8 +162,44 @@ static double time_calls(run_fn *run, void *subject, int copies)
 	return 1e3 * best;
 }
 
+/* Of --rule: one copy of the weights, and before each call what is read here drives them out of the caches; the input is read back in, as
+ * it would come from the layer before. */
+static float *evictor;
+
+static float read_all(const float *x, size_t count)
+{
+	float sum = 0;
+	for (size_t i = 0; i < count; i += OQ_ALIGN / sizeof *x)
+		sum += x[i];
+	return sum;
+}
+
+/* Processor time of this thread, so that neighbours do not count as far as that goes; a call runs on one thread. */
+static double used(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double time_evicted(run_fn *run, void *subject, const float *x, size_t count)
+{
+	double best = INFINITY, end = used() + 2 * SECONDS;
+	volatile float sink = 0;
+	int rounds = 0;
+	do {
+		sink += read_all(evictor, COLD_BYTES / sizeof *evictor) + read_all(x, count);
+		double start = used();
+		run(subject, 0);
+		best = fmin(best, used() - start);
+	} while (++rounds < 3 || used() < end);
+	return 1e3 * best;
+}
+
 static int copies_for(size_t bytes)
 {
+	if (evictor)
+		return 1;
 	size_t copies = COLD_BYTES / (bytes + 1) + 2;
 	return copies > MAX_COPIES ? MAX_COPIES : (int)copies;
 }
@@ -186,8 +233,8 @@ static void time_own(oq_conv_method method, const oq_conv_shape *s, oq_isa isa, 
 	}
 	o->scratch = oq_alloc_aligned(oq_conv_scratch_bytes(o->conv[0], o->batch, o->threads));
 	need(o->scratch != NULL, "allocation");
-	ms[0] = time_calls(run_own, o, 1);
-	ms[1] = time_calls(run_own, o, copies);
+	ms[0] = evictor ? NAN : time_calls(run_own, o, 1);
+	ms[1] = evictor ? time_evicted(run_own, o, o->x, (size_t)(volume(s->in) * s->in_channels)) : time_calls(run_own, o, copies);
 	oq_free_aligned(o->scratch);
 	for (int i = 0; i < copies; i++)
 		oq_conv_free(o->conv[i]);
@@ -209,14 +256,15 @@ static void run_direct(void *subject, int copy)
 	need(dnnl_primitive_execute(d->primitive, d->stream, 5, args) == dnnl_success, "dnnl_primitive_execute");
 }
 
-static dnnl_memory_desc_t plain_desc(int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static dnnl_memory_desc_t plain_desc(int rank, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
 	dnnl_memory_desc_t md;
-	need(dnnl_memory_desc_create_with_tag(&md, rank, dims, dnnl_f32, tag) == dnnl_success, "dnnl_memory_desc_create_with_tag");
+	need(dnnl_memory_desc_create_with_tag(&md, rank, dims, type, tag) == dnnl_success, "dnnl_memory_desc_create_with_tag");
 	return md;
 }
 
-static dnnl_primitive_desc_t direct_desc(const direct *d, const oq_conv_shape *s, int64_t batch)
+/* Of factors of `type`; what is not bfloat16 is float32. */
+static dnnl_primitive_desc_t direct_desc(const direct *d, const oq_conv_shape *s, int64_t batch, dnnl_data_type_t type)
 {
 	const dnnl_dims_t src = {batch, s->in_channels, s->in[0], s->in[1], s->in[2]}, dst = {batch, s->out_channels, s->out[0], s->out[1], s->out[2]};
 	const dnnl_dims_t weights = {s->out_channels, s->in_channels, s->kernel[0], s->kernel[1], s->kernel[2]}, bias = {s->out_channels};
@@ -233,8 +281,8 @@ static dnnl_primitive_desc_t direct_desc(const direct *d, const oq_conv_shape *s
 	dnnl_primitive_attr_create(&attr);
 	dnnl_primitive_attr_set_post_ops(attr, ops);
 	dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-	dnnl_memory_desc_t mds[] = {plain_desc(5, src, dnnl_ndhwc), plain_desc(5, weights, dnnl_format_tag_any), plain_desc(1, bias, dnnl_a),
-		plain_desc(5, dst, dnnl_ndhwc)};
+	dnnl_memory_desc_t mds[] = {plain_desc(5, src, type, dnnl_ndhwc), plain_desc(5, weights, type, dnnl_format_tag_any),
+		plain_desc(1, bias, dnnl_f32, dnnl_a), plain_desc(5, dst, type, dnnl_ndhwc)};
 	dnnl_primitive_desc_t pd;
 	need(dnnl_convolution_forward_primitive_desc_create(&pd, d->engine, dnnl_forward_inference, dnnl_convolution_direct, mds[0], mds[1], mds[2], mds[3],
 		strides, dilates, low, high, attr) == dnnl_success, "dnnl_convolution_forward_primitive_desc_create");
@@ -253,9 +301,9 @@ static dnnl_memory_t memory(const direct *d, dnnl_primitive_desc_t pd, dnnl_quer
 }
 
 /* Which values the weights have does not change the time, as long as they are ordinary. */
-static void time_direct(const oq_conv_shape *s, int64_t batch, float *x, float *y, direct *d, double ms[2])
+static void time_direct(const oq_conv_shape *s, int64_t batch, dnnl_data_type_t type, float *x, float *y, direct *d, double ms[2])
 {
-	dnnl_primitive_desc_t pd = direct_desc(d, s, batch);
+	dnnl_primitive_desc_t pd = direct_desc(d, s, batch, type);
 	const char *implementation;
 	dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&implementation);
 	snprintf(d->implementation, sizeof d->implementation, "%s", implementation);
@@ -268,11 +316,13 @@ static void time_direct(const oq_conv_shape *s, int64_t batch, float *x, float *
 	d->scratch = memory(d, pd, dnnl_query_scratchpad_md, DNNL_MEMORY_ALLOCATE);
 	for (int i = 0; i < copies; i++) {
 		weights[i] = values(bytes / sizeof(float));
+		for (size_t k = 0; type == dnnl_bf16 && k < bytes / sizeof(uint16_t); k++)
+			((uint16_t *)weights[i])[k] = (uint16_t)(0x3f80 + k % 64);
 		d->weights[i] = memory(d, pd, dnnl_query_weights_md, weights[i]);
 	}
 	need(dnnl_primitive_create(&d->primitive, pd) == dnnl_success, "dnnl_primitive_create");
-	ms[0] = time_calls(run_direct, d, 1);
-	ms[1] = time_calls(run_direct, d, copies);
+	ms[0] = evictor ? NAN : time_calls(run_direct, d, 1);
+	ms[1] = evictor ? time_evicted(run_direct, d, x, (size_t)(volume(s->in) * s->in_channels)) : time_calls(run_direct, d, copies);
 	for (int i = 0; i < copies; i++) {
 		dnnl_memory_destroy(d->weights[i]);
 		oq_free_aligned(weights[i]);
@@ -310,7 +360,7 @@ static void bench_layer(const layer *l, int64_t batch, oq_isa isa, bool winograd
 		time_own(OQ_CONV_WINOGRAD_F2, &s, isa, weights, &o, ms[F2]);
 		time_own(OQ_CONV_WINOGRAD_F4, &s, isa, weights, &o, ms[F4]);
 	}
-	time_direct(&s, batch, x, y, d, ms[DIRECT]);
+	time_direct(&s, batch, dnnl_f32, x, y, d, ms[DIRECT]);
 	double nominal = 2e-6 * (double)(batch * volume(s.out) * s.out_channels * s.in_channels * volume(s.kernel));
 	double real = 2e-6 * (double)batch * real_macs(&s);
 	printf("%-25s %lld |", l->name, (long long)batch);
@@ -326,6 +376,66 @@ static void bench_layer(const layer *l, int64_t batch, oq_isa isa, bool winograd
 	oq_free_aligned(y);
 	oq_free_aligned(weights);
 	oq_free_aligned(bias);
+}
+
+/* ---- The planner's rule ---- */
+
+enum { RULE_TAP, RULE_F2, RULE_F4, RULE_DIRECT, RULE_BF16, RULE_METHODS };
+static const char *const rule_names[RULE_METHODS] = {"tap", "f2", "f4", "direct", "direct_bf16"};
+
+static int least(const double ms[RULE_METHODS], int methods)
+{
+	int best = RULE_DIRECT;
+	for (int m = 0; m < methods; m++)
+		best = ms[m] < ms[best] ? m : best;
+	return best;
+}
+
+static void time_methods(const oq_conv_shape *s, const oq_cpu *cpu, direct *d, double ms[RULE_METHODS])
+{
+	static const oq_conv_method own_methods[] = {[RULE_TAP] = OQ_CONV_TAP_GEMM, [RULE_F2] = OQ_CONV_WINOGRAD_F2, [RULE_F4] = OQ_CONV_WINOGRAD_F4};
+	float *x = values((size_t)(volume(s->in) * s->in_channels)), *y = values((size_t)(volume(s->out) * s->out_channels));
+	float *weights = values((size_t)(s->in_channels * s->out_channels * 27)), *bias = values((size_t)s->out_channels);
+	double hot_cold[2];
+	own o = {.batch = 1, .threads = omp_get_max_threads(), .x = x, .y = y, .epilogue = {.bias = bias, .slope = 0.0f}};
+	for (int m = 0; m < RULE_METHODS; m++) {
+		ms[m] = hot_cold[1] = NAN;
+		if (m == RULE_TAP && volume(s->out) > RULE_TAP_MAP)
+			continue;
+		if (m < RULE_DIRECT)
+			time_own(own_methods[m], s, cpu->isa, weights, &o, hot_cold);
+		else if (m == RULE_DIRECT || cpu->avx512_bf16)
+			time_direct(s, 1, m == RULE_DIRECT ? dnnl_f32 : dnnl_bf16, x, y, d, hot_cold);
+		ms[m] = hot_cold[1];
+	}
+	oq_free_aligned(x);
+	oq_free_aligned(y);
+	oq_free_aligned(weights);
+	oq_free_aligned(bias);
+}
+
+/* In bfloat16 a layer that F(4) serves stays with it, see precision.c. */
+static void bench_rule(const int64_t size[3], const oq_cpu *cpu, double peak, direct *d)
+{
+	const layer l = {.in = {size[0], size[0], size[0]}, .kernel = 3, .stride = 1, .pad = 1, .in_channels = size[1], .out_channels = size[2]};
+	const oq_conv_shape s = shape_of(&l);
+	double ms[RULE_METHODS], gflop = 2e-9 * (double)(volume(s.out) * s.out_channels * s.in_channels * 27);
+	oq_conv_method method;
+	time_methods(&s, cpu, d, ms);
+	int f32 = oq_conv_choose(&s, OQ_CONV_WINOGRAD_F4, &method) ? (int)method : RULE_DIRECT, bf16 = f32 == RULE_F4 ? f32 : RULE_BF16;
+	printf("{\"in\": %lld, \"out\": %lld, \"edge\": %lld, \"peak_ms\": %.4f, \"ms\": {", (long long)size[1], (long long)size[2], (long long)size[0],
+		1e3 * gflop / peak);
+	const char *comma = "";
+	for (int m = 0; m < RULE_METHODS; m++)
+		if (!isnan(ms[m])) {
+			printf("%s\"%s\": %.4f", comma, rule_names[m], ms[m]);
+			comma = ", ";
+		}
+	printf("}, \"f32\": {\"rule\": \"%s\", \"best\": \"%s\"}", rule_names[f32], rule_names[least(ms, RULE_BF16)]);
+	if (!isnan(ms[RULE_BF16]))
+		printf(", \"bf16\": {\"rule\": \"%s\", \"best\": \"%s\"}", rule_names[bf16], rule_names[least(ms, RULE_METHODS)]);
+	printf("}\n");
+	fflush(stdout);
 }
 
 static bool wanted(const layer *l, int count, char **names)
@@ -349,12 +459,16 @@ int main(int argc, char **argv)
 	oq_cpu_detect(&cpu);
 	oq_isa isa = cpu.isa;
 	int64_t only = 0;
-	bool winograd = false;
+	bool winograd = false, rule = false, large = false;
 	int at = 1;
 	omp_set_num_threads(1);
 	for (; at < argc && !strncmp(argv[at], "--", 2); at++) {
 		if (!strcmp(argv[at], "--winograd"))
 			winograd = true;
+		else if (!strcmp(argv[at], "--rule"))
+			rule = true;
+		else if (!strcmp(argv[at], "--large"))
+			large = true;
 		else if (!strcmp(argv[at], "--isa") && at + 1 < argc)
 			isa = !strcmp(argv[++at], "plain") ? OQ_ISA_PLAIN : !strcmp(argv[at], "avx2") ? OQ_ISA_AVX2 : OQ_ISA_AVX512;
 		else if (!strcmp(argv[at], "--batch") && at + 1 < argc)
@@ -367,8 +481,15 @@ int main(int argc, char **argv)
 	direct d = {0};
 	need(dnnl_engine_create(&d.engine, dnnl_cpu, 0) == dnnl_success, "dnnl_engine_create");
 	need(dnnl_stream_create(&d.stream, d.engine, dnnl_stream_default_flags) == dnnl_success, "dnnl_stream_create");
-	print_head(winograd);
-	for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+	if (rule)
+		omp_set_num_threads(1);
+	evictor = rule ? values(COLD_BYTES / sizeof *evictor) : NULL;
+	double peak = rule ? oq_peak_gflops(OQ_F32, &cpu) : 0;
+	for (size_t i = 0; rule && i < (large ? sizeof rule_sizes / sizeof *rule_sizes : RULE_SMALL); i++)
+		bench_rule(rule_sizes[i], &cpu, peak, &d);
+	if (!rule)
+		print_head(winograd);
+	for (size_t i = 0; !rule && i < sizeof layers / sizeof *layers; i++)
 		for (int64_t batch = 1; batch <= 4; batch *= 2)
 			if (wanted(&layers[i], argc - at, argv + at) && (only == 0 || batch == only))
 				bench_layer(&layers[i], batch, isa, winograd, &d);
