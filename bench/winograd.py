@@ -76,7 +76,7 @@ def bars(title, unit, groups, marks=()):
     step = next(s for s in (step / 5, step / 2, step, 2 * step) if most / s <= 8)
     top_value = math.ceil(most / step) * step
     legend = dict((name, colour) for _, series in groups for name, colour, _ in series)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="10">',
              '<rect width="100%" height="100%" fill="white"/>', f'<text x="{left}" y="18" font-size="14">{title}</text>']
     x = left
     for name, colour in legend.items():
