@@ -8,6 +8,7 @@
 
 #include <dnnl.h>
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,7 @@ static void hold(contest *c)
 int main(int argc, char **argv)
 {
 	contest c = {0};
+	omp_set_num_threads(1);
 	oq_cpu_detect(&c.cpu);
 	need(dnnl_engine_create(&c.engine, dnnl_cpu, 0) == dnnl_success && dnnl_stream_create(&c.stream, c.engine, dnnl_stream_default_flags) == dnnl_success,
 		"oneDNN");

@@ -53,7 +53,10 @@ INLINE void load_line(const oq_w16_input *t, int64_t z, int64_t h, int64_t first
 		if (!inside || t->at[2] + w < 0 || t->at[2] + w >= size[2])
 			continue;
 		bytes x = {0};
-		memcpy(&x, t->x + ((z * size[1] + h) * size[2] + t->at[2] + w) * t->channels + first, count == CODES ? sizeof x : (size_t)count);
+		const uint8_t *from = t->x + ((z * size[1] + h) * size[2] + t->at[2] + w) * t->channels + first;
+		memcpy(&x, from, count == CODES ? sizeof x : (size_t)count);
+		if (w >= EDGE - OUTS)
+			__builtin_prefetch(from + OUTS * t->channels); /* the next tile begins where this one's outputs end */
 		v[w] = __builtin_convertvector(x, codes) - zero;
 	}
 	turn_input(v);
@@ -99,13 +102,15 @@ INLINE void input_channels(const oq_w16_input *t, int64_t first, int64_t count)
 	}
 }
 
-/* The count is constant but for the last channels: stores of a width known only then would stall the loads behind them. */
+/* The count is constant but for the last channels, where they are no half of a register: copies of a width known only then are slow. */
 static void transform_input(const oq_w16_input *t)
 {
 	int64_t first = 0;
 	for (; first + CODES <= t->channels; first += CODES)
 		input_channels(t, first, CODES);
-	if (first < t->channels)
+	if (t->channels - first == CODES / 2)
+		input_channels(t, first, CODES / 2);
+	else if (first < t->channels)
 		input_channels(t, first, t->channels - first);
 }
 
@@ -197,6 +202,7 @@ INLINE void output_channels(const oq_w16_output *t, int64_t part, int64_t count)
 	floats scale = load_some(t->epilogue->scale + first, count), bias = {0};
 	if (t->epilogue->bias)
 		bias = load_some(t->epilogue->bias + first, count);
+	const int64_t element = t->epilogue->y.dtype == OQ_F32 ? 4 : t->epilogue->y.dtype == OQ_BF16 ? 2 : 1;
 	shrink_depth(t, part, a);
 	for (int64_t z = 0; z < OUTS && t->at[0] + z < size[0]; z++) {
 #pragma GCC unroll 5
@@ -205,8 +211,11 @@ INLINE void output_channels(const oq_w16_output *t, int64_t part, int64_t count)
 		for (int64_t h = 0; h < OUTS && t->at[1] + h < size[1]; h++) {
 			int64_t voxel = ((t->at[0] + z) * size[1] + t->at[1] + h) * size[2] + t->at[2];
 			shrink_column(b + h * EDGE, 1, y, 1);
-			for (int64_t w = 0; w < OUTS && t->at[2] + w < size[2]; w++)
+			for (int64_t w = 0; w < OUTS && t->at[2] + w < size[2]; w++) {
+				/* The next tile's output: a store that waits for memory holds up those behind it. A prefetch never faults. */
+				__builtin_prefetch((const char *)t->epilogue->y.data + ((voxel + w + OUTS) * t->channels + first) * element, 1);
 				finish_voxel(t->epilogue, (voxel + w) * t->channels + first, count, y[w], scale, bias);
+			}
 		}
 	}
 }
