@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up, builds with warnings as errors and runs the whole test suite: normally, under the address and undefined-behaviour
 # sanitizers (all but the slow tests and the slowest networks), and with the processor's instruction sets capped (the tests against golden numbers).
-# Usage: scripts/test.sh [--long] [-D... for CMake]      --long: also the tests with the label `long` (hours). Ends with "N passed, N failed, N skipped"; exit code 0 only if none failed.
+# Usage: scripts/test.sh [--long] [-D... for CMake]      --long: also the tests with the label `long` (tests/README.md; about an hour). Ends with "N passed, N failed, N skipped"; exit code 0 only if none failed.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

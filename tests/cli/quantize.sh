@@ -120,6 +120,14 @@ says out.txt "measured peak"
 says out.txt "int8 "
 says out.txt "total"
 
+# Ranges that are none (row W13 of the list of bad inputs): refused, with the value's name.
+mkdir ranges.oq && cp int8.oq/weights.safetensors ranges.oq/
+for range in 0,128 -0.1,128 1e39,0 0.1,300 0.1,-1 0.1,1.5 0.1 '"x",0'; do
+	tr -d '\n\t' <int8.oq/model.json | sed -E "s/(\"values\": *\{ *\"[^\"]*\": *\[)[^]]*\]/\1$range]/" >ranges.oq/model.json
+	grep -qF "[$range]" ranges.oq/model.json || fail "no range was changed to $range"
+	expect 5 "expected a value of the graph with [scale above 0, zero of 0 to 255]" "$oq" embed ranges.oq test.csv -o refused.npy --allow-uncertified
+done
+
 # Evidence: refused on calibration data and on another package; with few patches nobody can tell; with other limits it passes.
 expect 4 "used for calibration" "$oq" certify f32.oq int8.oq calibration.csv
 expect 0 "" "$oq" convert --model models-genesis --synthetic 2 -o other.oq

@@ -201,8 +201,8 @@ static void test_outfile(void)
 	OQ_CHECK(oq_file_read_all(work, 100, OQ_E_INPUT, &data, &size, &err) == OQ_E_INPUT && strstr(err.message, "folder"));
 }
 
-/* A safetensors file from a header and `data_bytes` zeros. */
-static void write_safetensors(const char *path, const char *header, size_t data_bytes, int64_t declared)
+/* A safetensors file from a header and `data_bytes` zeros, or `data`. */
+static void write_safetensors_data(const char *path, const char *header, const void *data, size_t data_bytes, int64_t declared)
 {
 	oq_error err;
 	size_t length = strlen(header);
@@ -210,8 +210,15 @@ static void write_safetensors(const char *path, const char *header, size_t data_
 	unsigned char *bytes = oq_calloc(8 + length + data_bytes, 1);
 	memcpy(bytes, &prefix, 8);
 	memcpy(bytes + 8, header, length);
+	if (data)
+		memcpy(bytes + 8 + length, data, data_bytes);
 	OQ_REQUIRE(oq_file_write_all(path, bytes, 8 + length + data_bytes, &err) == OQ_OK);
 	oq_free(bytes);
+}
+
+static void write_safetensors(const char *path, const char *header, size_t data_bytes, int64_t declared)
+{
+	write_safetensors_data(path, header, NULL, data_bytes, declared);
 }
 
 static void test_bad_safetensors(void)
@@ -266,16 +273,38 @@ static void test_safetensors(void)
 	oq_safetensors_close(file);
 }
 
+static const char two_bf16[] = "{\"a\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}";
+
 static void write_package(const char *version, const char *hash)
 {
 	char text[512];
 	oq_error err;
-	static const char header[] = "{\"a\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}";
 	mkdir(in_work("p.oq"), 0700);
 	snprintf(text, sizeof text, "{\"format\": \"oncoquant-package\", \"format_version\": %s, \"weights\": {\"file\": \"weights.safetensors\", \"bytes\": 4, \"sha256\": {\"a\": \"%s\"}}}",
 		version, hash);
 	OQ_REQUIRE(oq_file_write_all(in_work("p.oq/model.json"), text, strlen(text), &err) == OQ_OK);
-	write_safetensors(in_work("p.oq/weights.safetensors"), header, 4, -1);
+	write_safetensors(in_work("p.oq/weights.safetensors"), two_bf16, 4, -1);
+}
+
+/* Row W8: the hash is right, the weights are no numbers; the tensor and the place are named. */
+static void test_nonfinite_weights(void)
+{
+	static const unsigned char values[][4] = {{0, 0, 0xc0, 0x7f}, {0, 0, 0x80, 0xff}};
+	for (int i = 0; i < 2; i++) {
+		char hex[65];
+		oq_sha256 hash;
+		oq_error err = {0};
+		oq_package *package = NULL;
+		float read[2];
+		oq_sha256_init(&hash);
+		oq_sha256_update(&hash, values[i], 4);
+		oq_sha256_hex(&hash, hex);
+		write_package("1", hex);
+		write_safetensors_data(in_work("p.oq/weights.safetensors"), two_bf16, values[i], 4, -1);
+		OQ_REQUIRE(oq_package_open(in_work("p.oq"), &package, &err) == OQ_OK);
+		OQ_CHECK(oq_package_read_f32(package, "a", read, 2, &err) == OQ_E_MODEL && !strcmp(err.code, "E_NONFINITE") && strstr(err.message, "tensor a[1]"));
+		oq_package_close(package);
+	}
 }
 
 /* Sparse files of gigabytes: what they declare is compared with limits before memory is taken or a byte is read (rows W2 and M21). */
@@ -353,6 +382,7 @@ int main(void)
 	test_bad_safetensors();
 	test_large();
 	test_package();
+	test_nonfinite_weights();
 	test_small_things();
 	char command[300];
 	snprintf(command, sizeof command, "rm -rf %s", work);

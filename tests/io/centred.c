@@ -66,11 +66,29 @@ static void check(const char *axes, int64_t size, const int64_t seed[3])
 	OQ_CHECK((wrong_voxels(&spec, seed, patch) != 0) == border);
 }
 
+/* The seed's grid index loses its fraction towards zero on both sides of 0, and just outside the grid is its first voxel (row M11). */
+static void check_truncation(void)
+{
+	static const struct {
+		double index; /* along R: the grid begins at R = 1 - N */
+		int64_t centre;
+	} cases[] = {{-0.9, 0}, {-0.4, 0}, {0.4, 0}, {0.9, 0}, {1.1, 1}, {1.5, 1}, {1.9, 1}, {20.5, 20}, {38.9, 38}};
+	const oq_patch_spec spec = {.axes = "RAS", .size = {12, 12, 12}, .spacing_mm = {1, 1, 1}, .hu_max = 1000, .out_max = 1};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		float patch[12 * 12 * 12];
+		oq_patch_info info;
+		const double lps[3] = {N - 1 - cases[i].index, 20, 20};
+		OQ_REQUIRE(oq_patch_extract(&volume, &spec, lps, patch, &info, NULL) == OQ_OK);
+		OQ_CHECK_INT(info.center[0], cases[i].centre);
+	}
+}
+
 int main(void)
 {
 	static const int64_t seeds[][3] = {{20, 20, 20}, {1, 20, 20}, {38, 20, 20}, {20, 0, 20}, {20, 39, 20}, {20, 20, 2}, {20, 20, 37}, {1, 38, 2}, {39, 0, 39}};
 	static const char *const axes[] = {"RAS", "LPS", "SPL", "IRA", "AIL"};
 	fill();
+	check_truncation();
 	for (size_t a = 0; a < sizeof axes / sizeof *axes; a++)
 		for (size_t s = 0; s < sizeof seeds / sizeof *seeds; s++)
 			for (int64_t size = 12; size <= 16; size++)
