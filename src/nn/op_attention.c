@@ -8,9 +8,11 @@
  *   "q_scale","k_scale": tensors [head_dim]: q and k are divided by their L2 norm and multiplied by these (cosine attention) */
 #include "attention.h"
 
+#include "kernel/attention_bf16.h"
 #include "kernel/attention_f32.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MASKED (-100.0f) /* as the reference: not minus infinity */
@@ -22,6 +24,8 @@ typedef struct window_state {
 	float *bias;    /* [heads][n][n] or NULL */
 	float *mask[8]; /* by bits d,h,w: the window is the last one of that axis; NULL = nothing masked */
 	float *pad;     /* [3C] or NULL */
+	uint16_t *pad_halves; /* the same in bfloat16, or NULL */
+	bool halves;    /* q, k and v are bfloat16 in memory and are multiplied so; the result goes through scratch */
 	float *q_scale, *k_scale;
 	bool gathered;  /* rows are not float32 in memory: heads are converted into scratch and out of it */
 	size_t thread_floats;
@@ -129,6 +133,28 @@ static oq_status read_tensor(const oq_graph *graph, const char *tensor, float **
 	return *out ? oq_package_read_f32(graph->package, tensor, *out, info->count, err) : oq_fail_memory(err, tensor, info->bytes);
 }
 
+/* Products in bfloat16 where that is what q, k and v are and the processor multiplies it; unit vectors (q_scale) are made in float32. */
+static bool wants_halves(const oq_planner *planner, const oq_node *node, const oq_step *step)
+{
+	bool all = planner->bf16 && planner->isa == OQ_ISA_AVX512 && !node->attributes.var;
+	for (int i = 0; i < node->input_count; i++)
+		all = all && oq_step_input(step, i)->dtype == OQ_BF16;
+	return all;
+}
+
+static oq_status halve_pad(window_state *s, const oq_node *node, oq_error *err)
+{
+	size_t count = (size_t)(3 * s->heads * s->head_dim);
+	if (!s->pad || !s->halves)
+		return OQ_OK;
+	s->pad_halves = oq_alloc(count * sizeof *s->pad_halves);
+	if (!s->pad_halves)
+		return oq_fail_memory(err, node->name, count * sizeof *s->pad_halves);
+	const oq_typed to = {.data = s->pad_halves, .dtype = OQ_BF16};
+	oq_typed_write(s->pad, (int64_t)count, &to, 0);
+	return OQ_OK;
+}
+
 static oq_status plan_window(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
 {
 	const oq_attributes *a = &node->attributes;
@@ -149,14 +175,19 @@ static oq_status plan_window(const oq_planner *planner, const oq_node *node, oq_
 	for (int i = 0; i < node->input_count; i++)
 		s->gathered |= oq_step_input(step, i)->dtype != OQ_F32;
 	s->gathered |= output->dtype != OQ_F32;
-	size_t rows = (a->var ? 2 : 0) + (s->gathered ? 4 : 0);
-	s->thread_floats = (oq_attention_scratch_floats(s->tokens, s->head_dim) + rows * (size_t)(s->tokens * s->head_dim) + 15) / 16 * 16;
+	s->halves = wants_halves(planner, node, step);
+	size_t rows = (a->var ? 2 : 0) + (s->gathered ? 4 : 0), own = s->halves ? oq_attention_bf16_scratch_bytes(s->tokens, s->head_dim) / sizeof(float)
+		: oq_attention_scratch_floats(s->tokens, s->head_dim);
+	s->thread_floats = (own + rows * (size_t)(s->tokens * s->head_dim) + 15) / 16 * 16;
+	if (s->halves)
+		snprintf(step->implementation, sizeof step->implementation, "own:%s+bf16", oq_isa_name(planner->isa));
 	size_t pointers = 6 * (size_t)s->tokens * sizeof(void *);
 	step->scratch_bytes = (size_t)planner->threads * (s->thread_floats * sizeof(float) + (pointers + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN);
 	double windows = (double)(s->windows[0] * s->windows[1] * s->windows[2]);
 	step->gflop = 4e-9 * windows * (double)(s->heads * s->tokens * s->tokens * s->head_dim);
 	OQ_TRY(make_masks(s, err));
 	OQ_TRY(read_tensor(planner->graph, a->weight, &s->pad, err));
+	OQ_TRY(halve_pad(s, node, err));
 	OQ_TRY(read_tensor(planner->graph, a->var, &s->q_scale, err));
 	OQ_TRY(read_tensor(planner->graph, a->k_scale, &s->k_scale, err));
 	return oq_attention_bias(planner->graph, node, s->heads, s->window, &s->bias, err);
@@ -171,6 +202,7 @@ static void close_window(oq_step *step)
 		oq_free(s->mask[i]);
 	oq_free(s->bias);
 	oq_free(s->pad);
+	oq_free(s->pad_halves);
 	oq_free(s->q_scale);
 	oq_free(s->k_scale);
 	oq_free(s);
@@ -234,6 +266,35 @@ static void write_rows(const oq_step *step, const oq_run *run, const int64_t at[
 			oq_typed_write(rows->out[t], s->head_dim, &y, (size_t)(voxel_of(s, at, t) * s->heads * s->head_dim + head * s->head_dim));
 }
 
+/* As attend, on rows that are bfloat16 where they lie; only the result is gathered, in the room behind the kernel's. */
+static void attend_halves(const oq_step *step, const oq_run *run, int64_t window, int64_t head, void *scratch)
+{
+	const window_state *s = step->state;
+	const int64_t at[OQ_SPATIAL] = {window / (s->windows[1] * s->windows[2]), window / s->windows[2] % s->windows[1], window % s->windows[2]};
+	int64_t channels = s->heads * s->head_dim, first = head * s->head_dim;
+	int two = step->node->input_count == 2, q_stride = two ? 1 : 3, kv_stride = two ? 2 : 3;
+	const uint16_t *q = (const uint16_t *)(const void *)oq_run_input(step, run, 0), *kv = two ? (const uint16_t *)(const void *)oq_run_input(step, run, 1) : q;
+	float *room = (float *)scratch + oq_attention_bf16_scratch_bytes(s->tokens, s->head_dim) / sizeof(float);
+	const uint16_t **pointers = (const uint16_t **)(void *)((float *)scratch + s->thread_floats);
+	window_rows rows = {.out = (float **)(void *)(pointers + 3 * s->tokens)};
+	int which = 0;
+	for (int64_t t = 0; t < s->tokens; t++) {
+		int64_t voxel = voxel_of(s, at, t);
+		const uint16_t *pad = voxel < 0 ? s->pad_halves + first : NULL;
+		const uint16_t *key = pad ? pad + channels : kv + voxel * kv_stride * channels + (two ? 0 : channels) + first;
+		pointers[t] = pad ? pad : q + voxel * q_stride * channels + first;
+		pointers[s->tokens + t] = key;
+		pointers[2 * s->tokens + t] = key + channels;
+		rows.out[t] = pad ? NULL : room + t * s->head_dim;
+	}
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		which = which * 2 + (at[axis] == s->windows[axis] - 1);
+	const oq_attention_bf16 attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .q = pointers, .k = pointers + s->tokens,
+		.v = pointers + 2 * s->tokens, .bias = s->bias ? s->bias + head * s->tokens * s->tokens : NULL, .mask = s->mask[which], .out = rows.out};
+	oq_attention_bf16_run(&attention, run->isa, scratch);
+	write_rows(step, run, at, head, &rows);
+}
+
 static void normalise_rows(const window_state *s, oq_isa isa, const float **rows, const float *scale, float *unit)
 {
 	const oq_token_kernels *kernels = oq_token_kernels_for(isa);
@@ -277,7 +338,7 @@ static oq_status run_window(const oq_step *step, oq_run *run, oq_error *err)
 #pragma omp parallel for schedule(dynamic) num_threads(run->threads) if (run->threads > 1)
 	for (int64_t job = 0; job < jobs; job++) {
 		int thread = run->threads > 1 ? omp_get_thread_num() : 0;
-		attend(step, run, job / s->heads, job % s->heads, (char *)run->scratch + (size_t)thread * thread_bytes);
+		(s->halves ? attend_halves : attend)(step, run, job / s->heads, job % s->heads, (char *)run->scratch + (size_t)thread * thread_bytes);
 	}
 	return OQ_OK;
 }

@@ -1,6 +1,9 @@
 /* Token kernels, attention and depthwise convolution: against naive forms in double, and bit for bit over instruction sets. */
 #include "harness.h"
 
+#include "core/dtype.h"
+#include "core/mem.h"
+#include "kernel/attention_bf16.h"
 #include "kernel/attention_f32.h"
 #include "kernel/depthwise_f32.h"
 #include "kernel/token_f32.h"
@@ -106,6 +109,69 @@ static void check_attention(void)
 	check_attention_of(100, 96, false);
 }
 
+/* Rounded to bfloat16 in place; the same as `halves`. */
+static uint16_t *round_halves(int64_t count, float *x)
+{
+	uint16_t *halves = malloc((size_t)count * sizeof *halves);
+	OQ_REQUIRE(halves != NULL);
+	for (int64_t i = 0; i < count; i++) {
+		halves[i] = oq_f32_to_bf16(x[i]);
+		uint32_t bits = (uint32_t)halves[i] << 16;
+		memcpy(&x[i], &bits, sizeof bits);
+	}
+	return halves;
+}
+
+/* On the same rounded values, beside the float32 form, which the checks above hold to double; and the fast form beside the twin. */
+static void check_halves_of(int64_t n, int64_t d, bool holes)
+{
+	enum { FLOAT, TWIN, FAST };
+	oq_cpu cpu;
+	oq_cpu_detect(&cpu);
+	float *x[3], *result[3], *bias = random_values(n * n, VALUES_UNIT), *floats = aligned_values((int64_t)oq_attention_scratch_floats(n, d));
+	uint16_t *halves[3];
+	const float **rows = calloc((size_t)(3 * n), sizeof *rows);
+	const uint16_t **half_rows = calloc((size_t)(3 * n), sizeof *half_rows);
+	float **out = calloc((size_t)n, sizeof *out);
+	void *scratch = oq_alloc_aligned(oq_attention_bf16_scratch_bytes(n, d));
+	OQ_REQUIRE(rows && half_rows && out && scratch);
+	for (int i = 0; i < 3; i++) {
+		x[i] = random_values(n * d, VALUES_UNIT);
+		halves[i] = round_halves(n * d, x[i]);
+		result[i] = aligned_values(n * d);
+		for (int64_t t = 0; t < n; t++) {
+			rows[i * n + t] = x[i] + t * d;
+			half_rows[i * n + t] = halves[i] + t * d;
+		}
+	}
+	for (int form = FLOAT; form <= (cpu.avx512_bf16 && cpu.isa == OQ_ISA_AVX512 ? FAST : TWIN); form++) {
+		for (int64_t t = 0; t < n; t++)
+			out[t] = holes && t % 3 == 2 ? NULL : result[form] + t * d;
+		const oq_attention exact = {.tokens = n, .head_dim = d, .scale = 0.3f, .q = rows, .k = rows + n, .v = rows + 2 * n, .bias = bias, .out = out};
+		const oq_attention_bf16 a = {.tokens = n, .head_dim = d, .scale = 0.3f, .q = half_rows, .k = half_rows + n, .v = half_rows + 2 * n, .bias = bias,
+			.out = out};
+		if (form == FLOAT)
+			oq_attention_run(&exact, OQ_ISA_PLAIN, floats);
+		else
+			oq_attention_bf16_run(&a, form == FAST ? OQ_ISA_AVX512 : OQ_ISA_PLAIN, scratch);
+		OQ_CHECK(form != FAST || same_bits("attention in bfloat16", n * d, result[FAST], result[TWIN]));
+	}
+	for (int64_t i = 0; i < n * d; i++) /* a mean of values below 1 whose weights are rounded by at most 2^-8 */
+		OQ_CHECK(isnan(result[FLOAT][i]) ? isnan(result[TWIN][i]) : fabsf(result[TWIN][i] - result[FLOAT][i]) <= 0x1p-8f);
+	for (int i = 0; i < 3; i++)
+		free(x[i]), free(halves[i]), free(result[i]);
+	free(bias), free(floats), free(out), oq_free_aligned(scratch);
+	free((void *)rows), free((void *)half_rows);
+}
+
+static void check_attention_halves(void)
+{
+	check_halves_of(1, 32, false);
+	check_halves_of(9, 32, false);
+	check_halves_of(64, 64, true);
+	check_halves_of(101, 96, true);
+}
+
 static void check_unit_row(void)
 {
 	float *x = random_values(33, VALUES_UNIT), *scale = random_values(33, VALUES_UNIT), want[33], got[33], zero[33] = {0};
@@ -182,5 +248,6 @@ static void check_depthwise(void)
 }
 
 static const kernel_case cases[] = {{"layer_norm", check_layer_norm, NULL}, {"gelu", check_gelu, NULL}, {"attention", check_attention, NULL},
+	{"attention-bf16", check_attention_halves, NULL},
 	{"unit_row", check_unit_row, NULL}, {"depthwise", check_depthwise, NULL}, {NULL, NULL, NULL}};
 const kernel_family token_family = KERNEL_FAMILY(cases);
