@@ -20,11 +20,11 @@ static double peak_rss_mb(void)
 	return kib / 1024;
 }
 
-#define PACKAGES 2
+#define PACKAGES 8
 
 typedef struct bench {
 	int64_t threads, batch;
-	bool shared, profile, strict, energy;
+	bool shared, profile, strict, energy, alone;
 	int precision, convolution;
 	const char *powercap, *perf;
 	double tdp, idle_seconds, energy_seconds; /* watts; how long to look at the idle machine, and at each package */
@@ -44,7 +44,7 @@ typedef struct cost {
 	double seconds;
 } cost;
 
-/* A package on the bench. Two take turns, A B B A, so that a machine that grows warm or busy treats them alike. */
+/* A package on the bench. Several take turns, A B B A, so that a machine that grows warm or busy treats them alike. */
 typedef struct subject {
 	const char *package;
 	oq_model *model;
@@ -194,7 +194,8 @@ static cJSON *describe(const bench *b, const subject *x, const cJSON *model, con
 	cJSON_AddNumberToObject(out, "ms_per_patch_median", x->timing.median);
 	cJSON_AddNumberToObject(out, "runs", x->timing.runs);
 	cJSON_AddNumberToObject(out, "gflop_per_patch", total_gflop(steps_text));
-	cJSON_AddNumberToObject(out, "peak_rss_mb", peak_rss_mb());
+	if (b->alone) /* memory is the process's */
+		cJSON_AddNumberToObject(out, "peak_rss_mb", peak_rss_mb());
 	static const char *const copied[] = {"precision_asked", "precision_used", "convolutions", "weight_bytes", "session_bytes", "open_seconds", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
 	for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
 		cJSON_AddItemToObject(out, copied[i], cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(model, copied[i]), true));
@@ -224,21 +225,24 @@ static void print_for_people(const bench *b, const subject *x, const cJSON *mode
 		print_profile(steps_text, gflop);
 }
 
-/* Of the second package beside the first; an estimate's ratio is that of the times and says nothing more. */
-static void print_pair(const subject *x, bool energy)
+/* Of the others beside the first; an estimate's ratio is that of the times and says nothing more. */
+static void print_beside(const subject *x, int count, bool energy)
 {
-	printf("second beside first, in turns A B B A: %.2f times as fast", x[0].timing.median / x[1].timing.median);
-	if (energy && !strcmp(x[0].cost.label, "measured-rapl") && x[1].cost.total > 0)
-		printf(", %.2f times the energy per patch", x[1].cost.total / x[0].cost.total);
-	printf("\n");
+	printf("beside the first, in turns there and back:\n");
+	for (int i = 1; i < count; i++) {
+		printf("  %s: %.2f times as fast", x[i].package, x[0].timing.median / x[i].timing.median);
+		if (energy && !strcmp(x[0].cost.label, "measured-rapl") && x[0].cost.total > 0)
+			printf(", %.2f times the energy per patch", x[i].cost.total / x[0].cost.total);
+		printf("\n");
+	}
 }
 
-/* One document, or one that holds both in "packages". */
+/* One document, or one that holds all in "packages". */
 static oq_status print_result(const bench *b, const subject *subjects, int count, bool json, oq_error *err)
 {
 	cJSON *all = cJSON_CreateObject(), *list;
 	cJSON_AddStringToObject(all, "format", "oncoquant-bench");
-	cJSON_AddStringToObject(all, "order", "ABBA");
+	cJSON_AddStringToObject(all, "order", "there and back");
 	list = cJSON_AddArrayToObject(all, "packages");
 	oq_status status = OQ_OK;
 	for (int i = 0; i < count && status == OQ_OK; i++) {
@@ -260,7 +264,7 @@ static oq_status print_result(const bench *b, const subject *subjects, int count
 		puts(text);
 		cJSON_free(text);
 	} else if (status == OQ_OK && count > 1) {
-		print_pair(subjects, b->energy);
+		print_beside(subjects, count, b->energy);
 	}
 	cJSON_Delete(all);
 	return status;
@@ -320,16 +324,23 @@ static bool open_counters(const bench *b, oq_energy **energy, const char **sourc
 	return false;
 }
 
-/* Who has its turn when: alone, or A B B A. */
-static const int turns[PACKAGES][4] = {{0}, {0, 1, 1, 0}};
+/* Alone, or there and back: A B B A. */
+static int turns(int count)
+{
+	return count > 1 ? 2 * count : 1;
+}
+
+static int whose(int turn, int count)
+{
+	return turn < count ? turn : 2 * count - 1 - turn;
+}
 
 static oq_status measure_energy(const bench *b, subject *subjects, int count, oq_error *err)
 {
 	oq_energy *energy = NULL;
 	const char *source;
 	char why[2048];
-	int times = count > 1 ? 4 : 1;
-	double joules = 0, took = 1, seconds = b->energy_seconds * count / times;
+	double joules = 0, took = 1, seconds = b->energy_seconds * count / turns(count);
 	bool found = open_counters(b, &energy, &source, why);
 	for (int i = 0; i < count; i++) {
 		subjects[i].cost = (cost){.label = "measured-rapl", .source = source};
@@ -342,8 +353,8 @@ static oq_status measure_energy(const bench *b, subject *subjects, int count, oq
 		return OQ_OK;
 	oq_status status = watch(energy, NULL, b, b->idle_seconds, &joules, &took, err);
 	double idle = joules / took;
-	for (int i = 0; i < times && status == OQ_OK; i++) {
-		subject *x = &subjects[turns[count - 1][i]];
+	for (int i = 0; i < turns(count) && status == OQ_OK; i++) {
+		subject *x = &subjects[whose(i, count)];
 		status = watch(energy, x, b, seconds, &joules, &took, err);
 		x->joules += joules;
 		x->seconds += took;
@@ -390,13 +401,14 @@ static int run_bench(bench *b, const char *const *packages, int count, bool json
 	oq_error err = {0};
 	oq_status status = OQ_OK;
 	/* Fewer patches than threads: the threads share each. */
+	b->alone = count == 1;
 	b->shared = b->threads > 1 && b->batch < b->threads;
 	for (int i = 0; i < count && status == OQ_OK; i++) {
 		subjects[i].package = packages[i];
 		status = open_subject(b, &subjects[i], &err);
 	}
-	for (int i = 0; i < (count > 1 ? 4 : 1) && status == OQ_OK; i++)
-		status = measure(&subjects[turns[count - 1][i]], b, &err);
+	for (int i = 0; i < turns(count) && status == OQ_OK; i++)
+		status = measure(&subjects[whose(i, count)], b, &err);
 	for (int i = 0; i < count; i++)
 		summarise(&subjects[i]);
 	if (status == OQ_OK && b->energy)
@@ -433,7 +445,7 @@ static int run(int argc, char **argv)
 	if (code)
 		return code < 0 ? oq_cli_flush() : code;
 	if (!count)
-		return oq_cli_usage("bench: a package is needed, or two");
+		return oq_cli_usage("bench: a package is needed, or several");
 	if (!b.threads) {
 		char *text = NULL;
 		oq_error err;
@@ -448,8 +460,8 @@ static int run(int argc, char **argv)
 	return run_bench(&b, packages, count, common.json);
 }
 
-const oq_command oq_command_bench = {"bench", "PACKAGE [PACKAGE] [--threads N] [--batch N] [--profile]", "measure how fast a package runs here",
+const oq_command oq_command_bench = {"bench", "PACKAGE... [--threads N] [--batch N] [--profile]", "measure how fast a package runs here",
 	"Times the network on made-up patches: milliseconds per patch, memory, and with --profile every step of the plan with its\n"
 	"implementation, precision, GFLOP/s (nominal multiply-adds), share of the peak that a loop in registers measures, and bytes.\n"
-	"Two packages take turns, A B B A, so that a machine that grows warm or busy treats them alike.",
+	"Several packages take turns, there and back (A B B A), so that a machine that grows warm or busy treats them alike.",
 	"  oncoquant bench ct-fm.oq\n  oncoquant bench ct-fm.oq --threads 1 --profile\n  oncoquant bench astra.oq astra-int8.oq --energy --json\n", run};

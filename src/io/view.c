@@ -173,22 +173,45 @@ static void draw_line(const canvas *c, const frame *f, bool horizontal, double a
 		set_pixel(c, f->left + (horizontal ? i : fixed), f->top + (horizontal ? fixed : i), color[0], color[1], color[2]);
 }
 
-static void draw_marks(const canvas *c, const frame *f, const double box_mm[3])
+/* The patch in RAS: where the map's voxels lie, or, without a map, box_mm around the seed. False when there is none. */
+static bool patch_box(const oq_view_options *o, const oq_volume *v, const double seed[3], double low[3], double high[3])
+{
+	for (int i = 0; i < 3; i++) {
+		low[i] = seed[i] - o->box_mm[i] / 2;
+		high[i] = seed[i] + o->box_mm[i] / 2;
+	}
+	for (int corner = 0; corner < 8 && o->overlay; corner++) {
+		double index[3], ras[3];
+		for (int i = 0; i < 3; i++)
+			index[i] = corner >> i & 1 ? (double)o->overlay->size[i] - 0.5 : -0.5;
+		oq_overlay_to_ras(o->overlay, v, index, ras);
+		for (int i = 0; i < 3; i++) {
+			low[i] = corner && low[i] < ras[i] ? low[i] : ras[i];
+			high[i] = corner && high[i] > ras[i] ? high[i] : ras[i];
+		}
+	}
+	return high[0] > low[0] && high[1] > low[1] && high[2] > low[2];
+}
+
+static void draw_marks(const canvas *c, const frame *f, const oq_volume *v, const oq_view_options *o)
 {
 	static const int green[3] = {60, 220, 90}, yellow[3] = {255, 205, 40};
-	double x = ras_to_x(f, f->seed[f->plane->right]), y = ras_to_y(f, f->seed[f->plane->down]), gap = 7;
+	double x = ras_to_x(f, f->seed[f->plane->right]), y = ras_to_y(f, f->seed[f->plane->down]), gap = 7, low[3], high[3];
 	draw_line(c, f, true, y, 0, x - gap, green);
 	draw_line(c, f, true, y, x + gap, f->width, green);
 	draw_line(c, f, false, x, 0, y - gap, green);
 	draw_line(c, f, false, x, y + gap, f->height, green);
-	double w = box_mm[f->plane->right] / 2 / f->mm, h = box_mm[f->plane->down] / 2 / f->mm;
-	if (!(w > 0 && h > 0))
+	if (!patch_box(o, v, f->seed, low, high))
 		return;
+	double one = ras_to_x(f, low[f->plane->right]), other = ras_to_x(f, high[f->plane->right]), left = fmin(one, other), right = fmax(one, other);
+	one = ras_to_y(f, low[f->plane->down]);
+	other = ras_to_y(f, high[f->plane->down]);
+	double top = fmin(one, other), bottom = fmax(one, other);
 	for (int thick = 0; thick < 2; thick++) {
-		draw_line(c, f, true, y - h + thick, x - w, x + w, yellow);
-		draw_line(c, f, true, y + h - thick, x - w, x + w, yellow);
-		draw_line(c, f, false, x - w + thick, y - h, y + h, yellow);
-		draw_line(c, f, false, x + w - thick, y - h, y + h, yellow);
+		draw_line(c, f, true, top + thick, left, right, yellow);
+		draw_line(c, f, true, bottom - thick, left, right, yellow);
+		draw_line(c, f, false, left + thick, top, bottom, yellow);
+		draw_line(c, f, false, right - thick, top, bottom, yellow);
 	}
 }
 
@@ -246,7 +269,7 @@ oq_status oq_view_write_png(const oq_volume *volume, const double seed_lps_mm[3]
 		return oq_fail_memory(err, path, (size_t)c.width * (size_t)c.height * 3);
 	for (int i = 0; i < 3; i++) {
 		draw_scan(&c, volume, &frames[i], &o);
-		draw_marks(&c, &frames[i], o.box_mm);
+		draw_marks(&c, &frames[i], volume, &o);
 		draw_letters(&c, &frames[i]);
 	}
 	oq_status status = oq_png_write_rgb(path, c.width, c.height, c.rgb, err);

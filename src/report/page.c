@@ -104,7 +104,7 @@ static const char style[] =
 	".good{color:#1d6b3a;font-weight:600}.bad{color:#a3262a;font-weight:600}.note{color:var(--soft);font-size:.86rem}.warn{color:#7a4d00;font-size:.9rem}"
 	"figure{margin:.8rem 0}svg{max-width:100%;height:auto;display:block}svg text{font-family:inherit;font-size:13px}"
 	"svg text.k{font-size:11.5px}svg text.k:not([fill]){fill:var(--soft)}svg text.c{font-size:14.5px;font-weight:600}svg text.n{font-size:12.5px}"
-	".maps{display:flex;flex-wrap:wrap;gap:1rem 2rem}.maps figure{flex:1 1 19rem;max-width:30rem}"
+	".maps{display:flex;flex-wrap:wrap;gap:1rem 2rem}.maps figure{flex:1 1 27rem;max-width:36rem}"
 	".example img{width:100%;border:1px solid var(--line);background:#000;display:block}.example .side{margin-top:.5rem}figcaption{color:var(--soft);font-size:.86rem;margin-top:.3rem}"
 	"code{font:12px/1.4 \"DejaVu Sans Mono\",Consolas,monospace;overflow-wrap:anywhere}footer{margin-top:2.5rem;border-top:1px solid var(--line);color:var(--soft);font-size:.86rem}"
 	"@page{margin:16mm 14mm}@media print{body{font-size:10.5pt;max-width:none;padding:0}nav{display:none}h2,h3{break-after:avoid}figure,tr,.summary{break-inside:avoid}"

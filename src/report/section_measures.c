@@ -106,7 +106,7 @@ void oq_section_similarity(oq_text *t, const oq_report *report)
 		const char *key, *title;
 		double high;
 	} maps[] = {{"debiased_cka", "Debiased CKA", 1}, {"mutual_knn10", "Shared neighbours of 10", 1},
-		{"procrustes_angle", "Procrustes angle", 1.5707963267948966}};
+		{"procrustes_angle", "Procrustes angle (radians)", 1.5707963267948966}};
 	matrix *m = oq_alloc(sizeof *m);
 	if (!m)
 		t->failed = true;

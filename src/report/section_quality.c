@@ -54,9 +54,9 @@ static void add_fidelity_row(oq_text *t, const oq_report_source *s)
 	if (!isfinite(ratio))
 		ratio = oq_field_number(yardstick, "error_to_jitter_variance_upper95");
 	oq_report_label(s, label);
-	oq_text_add(t, "<tr>");
-	oq_cell_text(t, label);
-	oq_text_add(t, "<td class=\"%s\"><b>", has_passed(s->document) ? "good" : "bad");
+	oq_text_add(t, "<tr><td class=\"d\">");
+	oq_text_escape(t, label);
+	oq_text_add(t, "</td><td class=\"%s\"><b>", has_passed(s->document) ? "good" : "bad");
 	oq_text_escape(t, oq_field_string(s->document, "verdict"));
 	oq_text_add(t, "</b></td>");
 	oq_cell_number(t, oq_field_number(s->document, "rows"), 0);
@@ -65,7 +65,7 @@ static void add_fidelity_row(oq_text *t, const oq_report_source *s)
 	oq_cell_number(t, ratio, 4);
 	oq_cell_number(t, oq_field_number(oq_field(s->document, "neighbours"), "recall10"), 3);
 	oq_cell_number(t, oq_field_number(oq_field(s->document, "dimensions"), "ccc_min"), 4);
-	oq_text_add(t, "<td>");
+	oq_text_add(t, "<td class=\"d\">");
 	for (const oq_json *f = findings ? oq_json_first(findings) : NULL; f; f = oq_json_next(f)) {
 		oq_text_escape(t, oq_field_string(f, "code"));
 		oq_text_add(t, " %.3g (limit %.3g)<br>", oq_field_number(f, "value"), oq_field_number(f, "limit"));

@@ -105,7 +105,7 @@ mkdir -p power/events
 echo 1 >power/type && echo 0 >power/cpumask && echo event=0x00 >power/events/energy-pkg && echo 2e-9 >power/events/energy-pkg.scale && echo Joules >power/events/energy-pkg.unit
 expect 0 "" "$oq" bench "$data/tools/tiny" "$data/tools/tiny" --threads 1 --seconds 0 --energy --idle-seconds 1 --energy-seconds 1 --powercap-root nowhere --perf-root power --json
 cp out.txt pair.json
-says pair.json '"order":	"ABBA"'
+says pair.json '"order":	"there and back"'
 if grep -q measured-rapl pair.json; then # a kernel may keep events from us; tests/core/energy.c checks what it then says
 	says pair.json '"source":	"perf"'
 	says pair.json '"zones":	"package-cpu0"'
@@ -117,7 +117,7 @@ expect 0 "" "$oq" report pair.json -o pair.html
 checks=$((checks + 1))
 [ "$(grep -c '<td>tiny' pair.html)" -ge 2 ] || fail "two packages are not two rows: $(grep -c '<td>tiny' pair.html)"
 expect 0 "" "$oq" bench "$data/tools/tiny" "$data/tools/tiny" --threads 1 --seconds 0
-says out.txt 'in turns A B B A'
+says out.txt 'in turns there and back'
 
 # One document alone is a page, too, and names in documents stay text.
 sed 's/"A_m1"/"<script>alert(1)<\/script>\\" onload=\\"x"/; s/grouped folds/<b>grouped<\/b> folds/' in/knn.json >evil.json

@@ -10,7 +10,7 @@ oq_status oq_png_write_rgb(const char *path, int width, int height, const unsign
  * level 40 width 400 unless given), pixels square in mm, crosshair at the seed, the patch's outline (box_mm wide) drawn. */
 typedef struct oq_view_options {
 	double level_hu, width_hu; /* width 0 = default window */
-	double box_mm[3];          /* x,y,z extent of the patch; 0 = none */
+	double box_mm[3];          /* x,y,z extent of the patch; 0 = none; with an overlay its own place counts */
 	double field_mm[3];        /* x,y,z extent of the picture around the seed; 0 = the whole scan */
 	const oq_overlay *overlay; /* laid over it in colour; may be NULL */
 	double overlay_high;       /* value of the brightest colour; 0 is transparent */
