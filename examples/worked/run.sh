@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A whole study without private data, on the real network `astra` and the CT scans of this repository: low precision, certification, moved seeds and
-# noise, endpoints, similarity, saliency, speed, and one report of all of it in out/worked/report.html. Some 350 seconds of processor time: three to four minutes on two idle cores.
+# noise, endpoints, similarity, saliency, speed, and one report of all of it in out/worked/report.html. Some 340 seconds of processor time.
 # There are no private labels here, so the endpoints are sanity checks that exist in the data: whether a point is on the left or the right, in front or
 # at the back. They show that the pipeline works, not that a network is good for anything. All test seeds come from one scan; slabs
 # of it stand in for patients, so that neighbouring patches seldom lie on both sides of a split.
