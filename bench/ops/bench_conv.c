@@ -380,8 +380,8 @@ static void bench_layer(const layer *l, int64_t batch, oq_isa isa, bool winograd
 
 /* ---- The planner's rule ---- */
 
-enum { RULE_TAP, RULE_F2, RULE_F4, RULE_DIRECT, RULE_BF16, RULE_METHODS };
-static const char *const rule_names[RULE_METHODS] = {"tap", "f2", "f4", "direct", "direct_bf16"};
+enum { RULE_TAP, RULE_F2, RULE_F4, RULE_DIRECT, RULE_BF16, RULE_F2_BF16, RULE_METHODS };
+static const char *const rule_names[RULE_METHODS] = {"tap", "f2", "f4", "direct", "direct_bf16", "f2_bf16"};
 
 static int least(const double ms[RULE_METHODS], int methods)
 {
@@ -404,7 +404,9 @@ static void time_methods(const oq_conv_shape *s, const oq_cpu *cpu, direct *d, d
 			continue;
 		if (m < RULE_DIRECT)
 			time_own(own_methods[m], s, cpu->isa, weights, &o, hot_cold);
-		else if (m == RULE_DIRECT || cpu->avx512_bf16)
+		else if (m == RULE_F2_BF16 && cpu->avx512_bf16)
+			time_own(OQ_CONV_WINOGRAD_F2_BF16, s, cpu->isa, weights, &o, hot_cold);
+		else if (m == RULE_DIRECT || (m == RULE_BF16 && cpu->avx512_bf16))
 			time_direct(s, 1, m == RULE_DIRECT ? dnnl_f32 : dnnl_bf16, x, y, d, hot_cold);
 		ms[m] = hot_cold[1];
 	}
@@ -422,7 +424,7 @@ static void bench_rule(const int64_t size[3], const oq_cpu *cpu, double peak, di
 	double ms[RULE_METHODS], gflop = 2e-9 * (double)(volume(s.out) * s.out_channels * s.in_channels * 27);
 	oq_conv_method method;
 	time_methods(&s, cpu, d, ms);
-	int f32 = oq_conv_choose(&s, OQ_CONV_WINOGRAD_F4, &method) ? (int)method : RULE_DIRECT, bf16 = f32 == RULE_F4 ? f32 : RULE_BF16;
+	int f32 = oq_conv_choose(&s, OQ_CONV_WINOGRAD_F4, &method) ? (int)method : RULE_DIRECT, bf16 = f32 == RULE_F4 ? f32 : f32 == RULE_F2 ? RULE_F2_BF16 : RULE_BF16;
 	printf("{\"in\": %lld, \"out\": %lld, \"edge\": %lld, \"peak_ms\": %.4f, \"ms\": {", (long long)size[1], (long long)size[2], (long long)size[0],
 		1e3 * gflop / peak);
 	const char *comma = "";

@@ -60,7 +60,7 @@ struct oq_node {
 	const oq_node *entry_norm;  /* norm and activation of its input: a batch norm, or an instance norm whose scale and shift are inputs[1] */
 	const oq_node *exit_norm;   /* instance norm of its output ... */
 	int affine;                 /* ... whose scale and shift, a value of [2*C], it computes for whoever applies them */
-	bool winograd;              /* a float32 convolution that Winograd computes: reads and writes bfloat16, too */
+	bool winograd;              /* a convolution that Winograd computes: in float32 it reads and writes bfloat16, too */
 	oq_dtype compute;           /* of a product: OQ_F32, OQ_BF16 or OQ_I8; of a pool: OQ_U8 when bytes pass through it; see precision.c */
 };
 

@@ -126,7 +126,7 @@ void oq_instance_norm_affine(const oq_node *node, float weight, float bias, doub
 /* Optional or required tensor name of a node into the graph's arena. */
 oq_status oq_node_tensor(oq_graph *graph, const oq_node *node, const oq_json *json, const char *key, bool required, const char **out, oq_error *err);
 
-/* A convolution that Winograd computes when its precision is float32. */
+/* A convolution that Winograd computes in its precision, float32 or bfloat16. */
 bool oq_conv_is_winograd(const oq_graph *graph, const oq_node *node, oq_convolution choice);
 /* A convolution that F(4) in float32 computes faster than bfloat16 products directly: it has a fourth of their multiplications. */
 bool oq_conv_beats_bf16(const oq_graph *graph, const oq_node *node, oq_convolution choice);

@@ -123,7 +123,8 @@ static void own_shape(const oq_graph *graph, const oq_node *node, oq_conv_shape 
 	}
 }
 
-static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2", [OQ_CONV_WINOGRAD_F4] = "winograd-f4"};
+static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2", [OQ_CONV_WINOGRAD_F4] = "winograd-f4",
+	[OQ_CONV_WINOGRAD_F2_BF16] = "winograd-f2-bf16"};
 
 /* False: oneDNN's direct convolution. */
 static bool choose_method(oq_convolution choice, const oq_attributes *a, const oq_conv_shape *shape, oq_conv_method *method)
@@ -133,11 +134,16 @@ static bool choose_method(oq_convolution choice, const oq_attributes *a, const o
 	return a->groups == 1 && a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1 && oq_conv_choose(shape, most, method);
 }
 
+/* In bfloat16 F(2) takes the maps that are too small for F(4): there it saves half of the products' time, on larger ones less, as it moves
+ * more; and the error of bfloat16 doubles. */
 bool oq_conv_is_winograd(const oq_graph *graph, const oq_node *node, oq_convolution choice)
 {
 	oq_conv_shape shape;
 	oq_conv_method method;
 	own_shape(graph, node, &shape);
+	if (node->compute == OQ_BF16 && (!choose_method(OQ_CONVOLUTION_AUTO, &node->attributes, &shape, &method) || method != OQ_CONV_WINOGRAD_F2
+		|| !oq_conv_supports(OQ_CONV_WINOGRAD_F2_BF16, &shape)))
+		return false;
 	return choose_method(choice, &node->attributes, &shape, &method) && method != OQ_CONV_TAP_GEMM;
 }
 
@@ -308,10 +314,11 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 		if (state->codes)
 			return OQ_OK;
 	}
-	if (node->compute != OQ_F32)
+	if (node->compute != OQ_F32 && !node->winograd)
 		return plan_direct(planner, step, w, err);
 	if (!is_depthwise(node, &shape) && !choose_method(planner->convolution, &node->attributes, &shape, &method))
 		return plan_direct(planner, step, w, err);
+	method = node->compute == OQ_BF16 ? OQ_CONV_WINOGRAD_F2_BF16 : method;
 	state->bias = w->bias;
 	w->bias = NULL;
 	return is_depthwise(node, &shape) ? plan_depthwise(planner, step, &shape, w->values, err)

@@ -65,7 +65,7 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	bool strict = options && options->strict;
 	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32,
 		.bytes = oq_linear_supports(OQ_I8, cpu), .bf16 = cpu->avx512_bf16,
-		.convolution = strict ? OQ_CONVOLUTION_DIRECT : options ? options->convolution : OQ_CONVOLUTION_AUTO};
+		.own = options ? options->convolution : OQ_CONVOLUTION_AUTO, .convolution = strict ? OQ_CONVOLUTION_DIRECT : options ? options->convolution : OQ_CONVOLUTION_AUTO};
 	out->used = out->asked;
 	bool given = options && options->quantization;
 	if (out->asked == OQ_PRECISION_INT8 && own != OQ_PRECISION_INT8 && !given)
@@ -183,7 +183,7 @@ static void mark_winograd(oq_graph *graph, oq_convolution convolution)
 {
 	for (int i = 0; i < graph->node_count; i++) {
 		oq_node *node = &graph->nodes[i];
-		node->winograd = !node->removed && node->op == &oq_op_conv && node->compute == OQ_F32 && oq_conv_is_winograd(graph, node, convolution);
+		node->winograd = !node->removed && node->op == &oq_op_conv && oq_conv_is_winograd(graph, node, convolution);
 	}
 }
 
@@ -204,7 +204,7 @@ static void fuse_gelu(oq_graph *graph, const oq_resolution *resolution)
 			continue;
 		const oq_value *input = &graph->values[node->inputs[0]];
 		oq_node *product = oq_graph_producer(graph, node->inputs[0]);
-		if (!product || !oq_is_product(product) || product->compute == OQ_F32 || product->activated || product->residual >= 0 || input->uses != 1 || input->keep)
+		if (!product || !oq_is_product(product) || product->compute == OQ_F32 || product->winograd || product->activated || product->residual >= 0 || input->uses != 1 || input->keep)
 			continue;
 		if (gated && !can_gate(product, resolution))
 			continue;
@@ -437,7 +437,7 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 	if (low && resolution->bf16)
 		choose_bf16(graph, resolution->convolution);
 	if (resolution->used != OQ_PRECISION_INT8) /* where norms write codes, which they alone can */
-		mark_winograd(graph, resolution->convolution);
+		mark_winograd(graph, resolution->own);
 	if (!low)
 		return OQ_OK;
 	fuse_gelu(graph, resolution);

@@ -11,6 +11,7 @@ typedef struct oq_resolution {
 	bool bytes;       /* this processor multiplies bytes natively, in the kernels of our own */
 	bool bf16;        /* this processor multiplies bfloat16 natively: what an int8 package leaves in float runs in it */
 	oq_convolution convolution; /* DIRECT when strict: then every product has the precision asked for */
+	oq_convolution own;         /* as asked for: how layers of either precision are computed */
 	char why[160];
 } oq_resolution;
 

@@ -10,6 +10,7 @@ static const oq_conv_ops *const methods[] = {
 	[OQ_CONV_TAP_GEMM] = &oq_conv_tap_ops,
 	[OQ_CONV_WINOGRAD_F2] = &oq_winograd_f2_ops,
 	[OQ_CONV_WINOGRAD_F4] = &oq_winograd_f4_ops,
+	[OQ_CONV_WINOGRAD_F2_BF16] = &oq_winograd_f2_bf16_ops,
 };
 
 static bool extent_valid(int64_t extent)

@@ -28,7 +28,7 @@ struct oq_conv {
 
 /* One row per oq_conv_method. */
 extern const oq_conv_ops oq_conv_tap_ops;    /* conv_tap.c */
-extern const oq_conv_ops oq_winograd_f2_ops, oq_winograd_f4_ops; /* winograd.c */
+extern const oq_conv_ops oq_winograd_f2_ops, oq_winograd_f4_ops, oq_winograd_f2_bf16_ops; /* winograd.c */
 
 /* Extents at least 1, padding below the kernel, sizes that do not overflow. */
 bool oq_conv_shape_valid(const oq_conv_shape *shape);

@@ -3,6 +3,7 @@
  * over it. Refuses anything but 3x3x3 kernels of stride 1 with one voxel of padding. Lavin & Gray, Fast Algorithms for Convolutional
  * Neural Networks, CVPR 2016; on points: Barabasz et al., Error Analysis and Improving the Accuracy of Winograd Convolution, 2018. */
 #include "conv_impl.h"
+#include "kernel/gemm_dot.h"
 #include "winograd_isa.h"
 
 #include "core/mem.h"
@@ -31,6 +32,8 @@ typedef struct winograd_state {
 	int edge;         /* of an input tile: 4 or 6 */
 	int64_t positions, outs; /* edge^3 products of a tile; edge-2 outputs along an axis */
 	float *weights;   /* [position][panel][in][32] */
+	uint16_t *narrow; /* or this, bfloat16: [position][panel][in/2][32][2] */
+	oq_gemm_dot_fn *dot; /* and its products */
 	double *voxels;   /* of each tile of a patch that lie inside */
 	int64_t panels, tiles[3], tile_count;
 	int64_t block;    /* tiles */
@@ -85,8 +88,13 @@ static void pack_row(const winograd_state *s, const oq_conv_shape *shape, const 
 		for (int64_t p = 0; p < s->positions; p++)
 			row[p][o] = (float)turned[p];
 	}
-	for (int64_t p = 0; p < s->positions; p++)
-		memcpy(s->weights + ((p * s->panels + panel) * in + i) * NR, row[p], sizeof row[p]);
+	for (int64_t p = 0; p < s->positions; p++) {
+		int64_t first = (p * s->panels + panel) * in * NR;
+		if (s->weights)
+			memcpy(s->weights + first + i * NR, row[p], sizeof row[p]);
+		for (int64_t o = 0; s->narrow && o < NR; o++)
+			s->narrow[first + (i / 2 * NR + o) * 2 + i % 2] = oq_f32_to_bf16(row[p][o]);
+	}
 }
 
 static void pack(const winograd_state *s, const oq_conv_shape *shape, const float *weights)
@@ -126,7 +134,13 @@ static void count_voxels(const winograd_state *s, const int64_t size[3])
 	}
 }
 
-static oq_status create(int edge, oq_conv *conv, const float *weights, oq_error *err)
+/* Floats between positions of `values` floats: whole cache lines, and an odd number of them. */
+static int64_t odd_lines(int64_t values)
+{
+	return ((values + LINE - 1) / LINE | 1) * LINE;
+}
+
+static oq_status create(int edge, bool narrow, oq_conv *conv, const float *weights, oq_error *err)
 {
 	const oq_conv_shape *shape = &conv->shape;
 	winograd_state *s = conv->state = oq_calloc(1, sizeof *s);
@@ -142,26 +156,43 @@ static oq_status create(int edge, oq_conv *conv, const float *weights, oq_error 
 		s->tile_count *= s->tiles[i];
 	}
 	s->block = block_tiles(s->tile_count, shape->in_channels);
-	s->row = ((s->block * shape->in_channels + LINE - 1) / LINE | 1) * LINE;
+	s->row = odd_lines(s->block * shape->in_channels / (narrow ? 2 : 1));
 	size_t bytes = (size_t)s->tile_count * sizeof *s->voxels;
 	if (!(s->voxels = oq_alloc(bytes)))
 		return oq_fail_memory(err, "convolution", bytes);
 	count_voxels(s, shape->out);
 	const int64_t extents[4] = {s->positions, s->panels, shape->in_channels, NR};
-	if (!oq_size_product(extents, 4, sizeof(float), &bytes) || !(s->weights = oq_alloc_aligned(bytes)))
+	void *packed = oq_size_product(extents, 4, narrow ? sizeof *s->narrow : sizeof *s->weights, &bytes) ? oq_alloc_aligned(bytes) : NULL;
+	if (!packed)
 		return oq_fail_memory(err, "convolution", bytes);
+	if (narrow)
+		s->narrow = packed;
+	else
+		s->weights = packed;
 	pack(s, shape, weights);
 	return OQ_OK;
 }
 
 static oq_status create_f2(oq_conv *conv, const float *weights, oq_error *err)
 {
-	return create(4, conv, weights, err);
+	return create(4, false, conv, weights, err);
 }
 
 static oq_status create_f4(oq_conv *conv, const float *weights, oq_error *err)
 {
-	return create(6, conv, weights, err);
+	return create(6, false, conv, weights, err);
+}
+
+/* The instruction where this processor has it and the caller does not forbid it; the twin has its bits. */
+static oq_status create_f2_bf16(oq_conv *conv, const float *weights, oq_error *err)
+{
+	oq_cpu cpu;
+	oq_cpu_detect(&cpu);
+	OQ_TRY(create(4, true, conv, weights, err));
+	winograd_state *s = conv->state;
+	s->dot = oq_gemm_bf16_kernel(cpu.avx512_bf16 && conv->isa == OQ_ISA_AVX512);
+	s->dot = s->dot ? s->dot : oq_gemm_bf16_plain;
+	return OQ_OK;
 }
 
 static void release(oq_conv *conv)
@@ -169,6 +200,7 @@ static void release(oq_conv *conv)
 	winograd_state *s = conv->state;
 	if (s) {
 		oq_free_aligned(s->weights);
+		oq_free_aligned(s->narrow);
 		oq_free(s->voxels);
 	}
 	oq_free(s);
@@ -177,12 +209,12 @@ static void release(oq_conv *conv)
 static size_t weight_bytes(const oq_conv *conv)
 {
 	const winograd_state *s = conv->state;
-	return (size_t)(s->positions * s->panels * conv->shape.in_channels * NR) * sizeof(float);
+	return (size_t)(s->positions * s->panels * conv->shape.in_channels * NR) * (s->narrow ? sizeof *s->narrow : sizeof *s->weights);
 }
 
 static int64_t product_row(const winograd_state *s)
 {
-	return (s->block * NR / LINE | 1) * LINE;
+	return odd_lines(s->block * NR);
 }
 
 /* Of one thread: its block's transformed input and one panel's products. */
@@ -218,24 +250,28 @@ typedef struct winograd_call {
 static void input_tile(const winograd_call *call, int64_t tile, int64_t place, float *input)
 {
 	const oq_conv_shape *shape = &call->conv->shape;
-	oq_winograd_input t = {.channels = shape->in_channels, .prologue = call->prologue, .out = input + place * shape->in_channels,
-		.stride = call->state->row};
+	bool narrow = call->state->narrow != NULL;
+	oq_winograd_input t = {.channels = shape->in_channels, .prologue = call->prologue, .stride = call->state->row * (narrow ? 2 : 1),
+		.out = input + place * shape->in_channels / (narrow ? 2 : 1)};
 	int64_t patch = locate(call->state, tile, t.at);
 	t.x = call->x + (size_t)(patch * call->in_patch) * oq_dtype_size(shape->in_type);
 	for (int i = 0; i < 3; i++) {
 		t.at[i]--; /* the padding */
 		t.size[i] = shape->in[i];
 	}
-	call->kernels->input[shape->in_type == OQ_BF16](&t);
+	call->kernels->input[narrow][shape->in_type == OQ_BF16](&t);
 }
 
 static void multiply_panel(const winograd_call *call, int64_t panel, int64_t tiles, const float *input, float *products)
 {
 	const winograd_state *s = call->state;
 	int64_t in = call->conv->shape.in_channels, row = product_row(s);
+	_Alignas(OQ_ALIGN) static const float zero[NR];
 	const float *a[BLOCK_MOST];
 	float *c[BLOCK_MOST];
-	for (int64_t p = 0; p < s->positions; p++) {
+	for (int64_t p = 0; p < s->positions && s->narrow; p++)
+		s->dot(tiles, in / 2, input + p * s->row, in * (int64_t)sizeof *s->narrow, s->narrow + (p * s->panels + panel) * in * NR, zero, products + p * row, NR);
+	for (int64_t p = 0; p < s->positions && s->weights; p++) {
 		for (int64_t t = 0; t < tiles; t++) {
 			a[t] = input + p * s->row + t * in;
 			c[t] = products + p * row + t * NR;
@@ -346,5 +382,11 @@ static void run(const oq_conv *conv, int64_t batch, const void *x, const oq_conv
 		combine_moments(&call, batch, threads);
 }
 
+static bool supports_bf16(const oq_conv_shape *s)
+{
+	return supports(s) && s->in_channels % 2 == 0;
+}
+
+const oq_conv_ops oq_winograd_f2_bf16_ops = {supports_bf16, create_f2_bf16, release, weight_bytes, scratch_bytes, run};
 const oq_conv_ops oq_winograd_f2_ops = {supports, create_f2, release, weight_bytes, scratch_bytes, run};
 const oq_conv_ops oq_winograd_f4_ops = {supports, create_f4, release, weight_bytes, scratch_bytes, run};

@@ -137,7 +137,7 @@ INLINE entry make_entry(const bool prologue, const oq_winograd_input *t, int64_t
 /* Which form of a transform is compiled: constants wherever it is inlined. */
 typedef struct input_form {
 	int edge;
-	bool narrow, prologue;
+	bool narrow, prologue, narrow_out;
 } input_form;
 
 /* One line of a tile along W, transformed. */
@@ -196,7 +196,7 @@ INLINE void input_channels(const input_form f, const oq_winograd_input *t, int64
 		turn_input(edge, v);
 #pragma GCC unroll 6
 		for (int z = 0; z < edge; z++)
-			store_some(false, v[z], count, t->out, (z * plane + at) * t->stride + first);
+			store_some(f.narrow_out, v[z], count, t->out, (z * plane + at) * t->stride + first);
 	}
 }
 
@@ -340,13 +340,13 @@ static void combine(const oq_winograd_moments *m)
 		combine_channels(m, first, m->last - first);
 }
 
-#define INPUT(EDGE, NARROW)                                                                  \
-	static void input_##EDGE##_##NARROW(const oq_winograd_input *tile)                       \
+#define INPUT(EDGE, TO, NARROW)                                                              \
+	static void input_##EDGE##_##TO##_##NARROW(const oq_winograd_input *tile)                \
 	{                                                                                        \
 		if (tile->prologue)                                                                  \
-			transform_input((input_form){EDGE, NARROW, true}, tile);                         \
+			transform_input((input_form){EDGE, NARROW, true, TO}, tile);                     \
 		else                                                                                 \
-			transform_input((input_form){EDGE, NARROW, false}, tile);                        \
+			transform_input((input_form){EDGE, NARROW, false, TO}, tile);                    \
 	}
 #define OUTPUT(EDGE, NARROW)                                                                 \
 	static void output_##EDGE##_##NARROW(const oq_winograd_output *tile)                     \
@@ -356,7 +356,8 @@ static void combine(const oq_winograd_moments *m)
 		else                                                                                 \
 			transform_output((output_form){EDGE, NARROW, false}, tile);                      \
 	}
-INPUT(4, 0) INPUT(4, 1) INPUT(6, 0) INPUT(6, 1) OUTPUT(4, 0) OUTPUT(4, 1) OUTPUT(6, 0) OUTPUT(6, 1)
+INPUT(4, 0, 0) INPUT(4, 0, 1) INPUT(4, 1, 0) INPUT(4, 1, 1) INPUT(6, 0, 0) INPUT(6, 0, 1) OUTPUT(4, 0) OUTPUT(4, 1) OUTPUT(6, 0) OUTPUT(6, 1)
 
-const oq_winograd_kernels WINOGRAD_TABLE[2] = {{.input = {input_4_0, input_4_1}, .output = {output_4_0, output_4_1}, .combine = combine},
-	{.input = {input_6_0, input_6_1}, .output = {output_6_0, output_6_1}, .combine = combine}};
+const oq_winograd_kernels WINOGRAD_TABLE[2] = {
+	{.input = {{input_4_0_0, input_4_0_1}, {input_4_1_0, input_4_1_1}}, .output = {output_4_0, output_4_1}, .combine = combine},
+	{.input = {{input_6_0_0, input_6_0_1}}, .output = {output_6_0, output_6_1}, .combine = combine}};

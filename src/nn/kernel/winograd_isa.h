@@ -14,7 +14,7 @@ typedef struct oq_winograd_input {
 	const void *x;               /* [D][H][W][channels] of one patch */
 	int64_t size[3], at[3], channels;
 	const oq_conv_prologue *prologue;
-	float *out;                  /* [position][...]: position p of this tile at out + p*stride */
+	void *out;                   /* [position][...], float32 or bfloat16: position p of this tile p*stride elements behind */
 	int64_t stride;
 } oq_winograd_input;
 
@@ -39,9 +39,9 @@ typedef struct oq_winograd_moments {
 	double *mean, *variance;     /* [channels] */
 } oq_winograd_moments;
 
-/* Second index: values in memory are float32, bfloat16. */
+/* Last index: values in memory are float32, bfloat16; first one of input: so is what is transformed (bfloat16 for F(2) only). */
 typedef struct oq_winograd_kernels {
-	void (*input[2])(const oq_winograd_input *tile);
+	void (*input[2][2])(const oq_winograd_input *tile);
 	void (*output[2])(const oq_winograd_output *tile);
 	void (*combine)(const oq_winograd_moments *moments);
 } oq_winograd_kernels;

@@ -1,6 +1,7 @@
 /* Own float32 convolutions, channels-last, one patch or a fixed small batch: what oneDNN does not offer or does slowly.
  *   tap GEMM    any kernel, stride and padding, computing real taps only (padding is never multiplied); best for 1x1x1 and small maps
- *   Winograd    3x3x3, stride 1, padding 1: F(2x2x2) and F(4x4x4)
+ *   Winograd    3x3x3, stride 1, padding 1: F(2x2x2) and F(4x4x4); F(2x2x2) also with transformed inputs and weights rounded once to
+ *               bfloat16, products summed in float32 (gemm_dot.h), for an even number of channels
  * All: output = act(conv(x) + bias [+ residual]). Weights are given as [out][in][kd][kh][kw] and packed once.
  * Bits do not depend on batch, threads or ISA (AVX2, AVX-512 and the plain twin agree; see gemm_f32.h). */
 #ifndef OQ_NN_KERNEL_CONV_F32_H
@@ -10,7 +11,7 @@
 #include "core/dtype.h"
 #include "core/error.h"
 
-typedef enum oq_conv_method { OQ_CONV_TAP_GEMM = 0, OQ_CONV_WINOGRAD_F2, OQ_CONV_WINOGRAD_F4 } oq_conv_method;
+typedef enum oq_conv_method { OQ_CONV_TAP_GEMM = 0, OQ_CONV_WINOGRAD_F2, OQ_CONV_WINOGRAD_F4, OQ_CONV_WINOGRAD_F2_BF16 } oq_conv_method;
 
 typedef struct oq_conv_shape {
 	int64_t in_channels, out_channels;
