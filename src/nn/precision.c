@@ -65,7 +65,8 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	bool strict = options && options->strict;
 	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32,
 		.bytes = oq_linear_supports(OQ_I8, cpu), .bf16 = cpu->avx512_bf16,
-		.own = options ? options->convolution : OQ_CONVOLUTION_AUTO, .convolution = strict ? OQ_CONVOLUTION_DIRECT : options ? options->convolution : OQ_CONVOLUTION_AUTO};
+		.own = options ? options->convolution : OQ_CONVOLUTION_AUTO};
+	out->convolution = strict ? OQ_CONVOLUTION_DIRECT : out->own;
 	out->used = out->asked;
 	bool given = options && options->quantization;
 	if (out->asked == OQ_PRECISION_INT8 && own != OQ_PRECISION_INT8 && !given)
@@ -204,7 +205,8 @@ static void fuse_gelu(oq_graph *graph, const oq_resolution *resolution)
 			continue;
 		const oq_value *input = &graph->values[node->inputs[0]];
 		oq_node *product = oq_graph_producer(graph, node->inputs[0]);
-		if (!product || !oq_is_product(product) || product->compute == OQ_F32 || product->winograd || product->activated || product->residual >= 0 || input->uses != 1 || input->keep)
+		if (!product || !oq_is_product(product) || product->compute == OQ_F32 || product->winograd || product->activated || product->residual >= 0
+			|| input->uses != 1 || input->keep)
 			continue;
 		if (gated && !can_gate(product, resolution))
 			continue;

@@ -270,7 +270,8 @@ static void multiply_panel(const winograd_call *call, int64_t panel, int64_t til
 	const float *a[BLOCK_MOST];
 	float *c[BLOCK_MOST];
 	for (int64_t p = 0; p < s->positions && s->narrow; p++)
-		s->dot(tiles, in / 2, input + p * s->row, in * (int64_t)sizeof *s->narrow, s->narrow + (p * s->panels + panel) * in * NR, zero, products + p * row, NR);
+		s->dot(tiles, in / 2, input + p * s->row, in * (int64_t)sizeof *s->narrow, s->narrow + (p * s->panels + panel) * in * NR, zero,
+			products + p * row, NR);
 	for (int64_t p = 0; p < s->positions && s->weights; p++) {
 		for (int64_t t = 0; t < tiles; t++) {
 			a[t] = input + p * s->row + t * in;
