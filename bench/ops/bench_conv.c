@@ -424,7 +424,8 @@ static void bench_rule(const int64_t size[3], const oq_cpu *cpu, double peak, di
 	double ms[RULE_METHODS], gflop = 2e-9 * (double)(volume(s.out) * s.out_channels * s.in_channels * 27);
 	oq_conv_method method;
 	time_methods(&s, cpu, d, ms);
-	int f32 = oq_conv_choose(&s, OQ_CONV_WINOGRAD_F4, &method) ? (int)method : RULE_DIRECT, bf16 = f32 == RULE_F4 ? f32 : f32 == RULE_F2 ? RULE_F2_BF16 : RULE_BF16;
+	int f32 = oq_conv_choose(&s, OQ_CONV_WINOGRAD_F4, &method) ? (int)method : RULE_DIRECT,
+		bf16 = f32 == RULE_F4 ? f32 : f32 == RULE_F2 ? RULE_F2_BF16 : RULE_BF16;
 	printf("{\"in\": %lld, \"out\": %lld, \"edge\": %lld, \"peak_ms\": %.4f, \"ms\": {", (long long)size[1], (long long)size[2], (long long)size[0],
 		1e3 * gflop / peak);
 	const char *comma = "";
