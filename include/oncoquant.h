@@ -348,6 +348,9 @@ typedef struct oq_certify_options {
 	const char *reference, *candidate; /* the float32 package, and the quantised one that was made from it */
 	const char *manifest;              /* test seeds; rows that calibration saw are refused */
 	const char *gate;                  /* JSON of limits, or NULL */
+	const char *labels;                /* CSV of endpoints as for oq_compare, rows in the manifest's order (the manifest itself may be one); or NULL */
+	oq_convolution convolution;        /* of the candidate, as it is going to be run: the evidence speaks of nothing else ... */
+	bool strict_precision;             /* ... nor of another choice here */
 	double jitter_mm;                  /* radius in which seeds are moved as the yardstick; 0 = 3 */
 	int draws;                         /* moved seeds per row; 0 = 2 */
 	int64_t search;                    /* evaluations of the search for the worst change of a test patch; 0: none */

@@ -1,8 +1,9 @@
 /* Certifying a quantised package on this machine: test patches that calibration has not seen, the same ones through both packages,
  * seeds moved by a few millimetres as the yardstick, phantoms; the gate; and the evidence into the package. */
 #include "evidence.h"
-#include "gate.h"
 #include "job.h"
+#include "labels.h"
+#include "saturation.h"
 #include "stress.h"
 
 #include "core/locale.h"
@@ -39,6 +40,8 @@ typedef struct certification {
 	double *patch_mean, *patch_sd, *padding; /* [rows] HU of the test patches, share outside the scan */
 	double phantom_limit;
 	oq_stress stress;
+	oq_saturation *saturation; /* or NULL: not int8 */
+	oq_labels labels;
 	int64_t done;
 	oq_error *err;
 } certification;
@@ -58,13 +61,17 @@ static oq_status open_certification(certification *c)
 {
 	const oq_model_options exact = {.precision = OQ_PRECISION_F32};
 	OQ_TRY(oq_model_open(c->options->reference, &exact, &c->reference, c->err));
-	OQ_TRY(oq_model_open(c->options->candidate, NULL, &c->candidate, c->err));
+	const oq_model_options asked = {.convolution = c->options->convolution, .strict_precision = c->options->strict_precision};
+	OQ_TRY(oq_model_open(c->options->candidate, &asked, &c->candidate, c->err));
 	OQ_TRY(check_pair(c));
 	OQ_TRY(oq_session_open(c->reference, c->lanes, &c->reference_session, c->err));
 	OQ_TRY(oq_session_open(c->candidate, c->lanes, &c->candidate_session, c->err));
 	OQ_TRY(oq_rows_read(c->options->manifest, NULL, &c->rows, c->err));
 	if (c->rows.failed)
 		return oq_fail(c->err, OQ_E_INPUT, "E_ROWS", "%s: %lld rows cannot be read; a test set must be whole", c->options->manifest, (long long)c->rows.failed);
+	if (c->options->labels)
+		OQ_TRY(oq_labels_read(c->options->labels, c->rows.count, &c->labels, c->err));
+	OQ_TRY(oq_saturation_open(c->candidate, c->lanes, &c->saturation, c->err));
 	size_t rows = (size_t)c->rows.count;
 	c->size = oq_model_embedding_size(c->reference);
 	c->patch_floats = oq_model_patch_floats(c->reference);
@@ -143,6 +150,8 @@ static oq_status run_row(certification *c, const oq_scan *scan, int64_t row, int
 			(long long)row + 1);
 	OQ_TRY(oq_session_lane(c->reference_session, lane, patch, c->x + row * c->size, err));
 	OQ_TRY(oq_session_lane(c->candidate_session, lane, patch, c->q + row * c->size, err));
+	if (c->saturation)
+		OQ_TRY(oq_saturation_count(c->saturation, lane, patch, false, err));
 	for (int draw = 0; draw < c->draws; draw++) {
 		double moved[3] = {seed[0], seed[1], seed[2]};
 		move_seed(c, row, draw, moved);
@@ -220,6 +229,17 @@ static oq_status judge_phantoms(certification *c)
 	return OQ_OK;
 }
 
+/* Clipped codes are an error of their own kind, but what they do to the embedding the other figures measure: a remark. */
+static void judge_saturation(certification *c)
+{
+	static const char *const codes[] = {"F7_SATURATION", "F7_SATURATION_PHANTOMS"};
+	for (int phantoms = 0; c->saturation && phantoms < 2; phantoms++) {
+		double worst = oq_saturation_worst(c->saturation, phantoms);
+		if (worst > OQ_SATURATION_LIMIT)
+			oq_gate_remark(&c->result, codes[phantoms], worst, OQ_SATURATION_LIMIT);
+	}
+}
+
 /* F8 */
 static void judge_maps(certification *c)
 {
@@ -239,7 +259,7 @@ static oq_status run_stress(certification *c, const oq_matrix *reference)
 		return oq_fail_memory(c->err, "phantoms", (size_t)c->size * sizeof *mean);
 	oq_rows_mean(reference, mean);
 	c->stress = (oq_stress){.reference = c->reference_session, .candidate = c->candidate_session, .spec = &c->reference->spec, .rows = &c->rows, .mean = mean,
-		.size = c->size, .patch_floats = c->patch_floats, .lanes = c->lanes, .cancel = o->cancel};
+		.size = c->size, .patch_floats = c->patch_floats, .lanes = c->lanes, .cancel = o->cancel, .saturation = c->saturation};
 	oq_status status = oq_stress_phantoms(&c->stress, c->err);
 	if (status == OQ_OK && o->search > 0)
 		status = oq_stress_search(&c->stress, c->reference, f->worst, f->worst_count, o->search, c->err);
@@ -247,8 +267,10 @@ static oq_status run_stress(certification *c, const oq_matrix *reference)
 		status = oq_stress_maps(&c->stress, c->reference, o->saliency, c->err);
 	if (status == OQ_OK)
 		status = judge_phantoms(c);
-	if (status == OQ_OK)
+	if (status == OQ_OK) {
+		judge_saturation(c);
 		judge_maps(c);
+	}
 	oq_free(mean);
 	c->stress.mean = NULL;
 	return status;
@@ -256,12 +278,13 @@ static oq_status run_stress(certification *c, const oq_matrix *reference)
 
 static oq_status judge(certification *c)
 {
-	int64_t *group = NULL;
+	int64_t *group = NULL; /* patients of the manifest, where the labels name none */
 	int patient = oq_table_find(c->rows.table, "patient");
 	if (patient >= 0)
 		OQ_TRY(oq_gate_patients(c->rows.table, patient, &group, c->err));
 	const oq_gate_input input = {.reference = {c->x, c->rows.count, c->size}, .candidate = {c->q, c->rows.count, c->size},
-		.jitter = {c->draws ? c->moved : NULL, c->rows.count * c->draws, c->size}, .group = group, .threads = c->lanes};
+		.jitter = {c->draws ? c->moved : NULL, c->rows.count * c->draws, c->size}, .endpoints = c->labels.endpoints,
+		.endpoint_count = c->labels.endpoint_count, .group = c->labels.group ? c->labels.group : group, .threads = c->lanes};
 	oq_status status = oq_gate_run(&input, &c->limits, c->options->candidate, &c->result, c->err);
 	if (status == OQ_OK) {
 		oq_fidelity_rows(&input.reference, &input.candidate, c->centred, c->relative);
@@ -318,23 +341,25 @@ static bool describe_worst(const certification *c, oq_json *root)
 
 static bool describe(const certification *c, oq_json *root)
 {
-	char class[48], hex[65] = "";
+	char hex[65] = "", labels[65] = "";
 	const oq_json *document = oq_package_json(c->candidate->package), *quantization = oq_json_get(document, "quantization");
-	oq_cpu_class(class);
 	oq_error ignored;
 	(void)oq_file_sha256(c->options->manifest, OQ_E_INPUT, hex, &ignored); /* it was read a moment ago; without it the record is shorter */
+	if (c->options->labels)
+		(void)oq_file_sha256(c->options->labels, OQ_E_INPUT, labels, &ignored);
 	bool good = oq_json_add_string(root, "format", "oncoquant-fidelity") && oq_json_add_int(root, "schema", OQ_GATE_SCHEMA)
 		&& oq_json_add_string(root, "model", oq_json_string(oq_json_get(oq_json_get(document, "model"), "name")))
 		&& oq_json_add_string(root, "precision", oq_json_string(oq_json_get(quantization, "precision")))
 		&& oq_json_add_string(root, "package_sha256", oq_package_sha256(c->candidate->package))
-		&& oq_json_add_string(root, "reference_sha256", oq_package_sha256(c->reference->package)) && oq_json_add_string(root, "cpu_class", class)
-		&& oq_json_add_string(root, "manifest_sha256", hex) && oq_add_environment(root, 1) && oq_json_add_int(root, "rows", c->rows.count)
+		&& oq_json_add_string(root, "reference_sha256", oq_package_sha256(c->reference->package)) && oq_evidence_add_arithmetic(root, c->candidate)
+		&& oq_json_add_string(root, "manifest_sha256", hex) && (!labels[0] || oq_json_add_string(root, "labels_sha256", labels))
+		&& oq_add_environment(root, 1) && oq_json_add_int(root, "rows", c->rows.count)
 		&& oq_json_add_int(root, "size", c->size) && oq_gate_describe(&c->result, &c->limits, root);
 	oq_json *jitter = good ? oq_json_add_object(root, "jitter") : NULL;
 	good = good && oq_json_add_number(jitter, "millimetres", c->millimetres) && oq_json_add_int(jitter, "draws", c->draws)
 		&& add_doubles(root, "centred_cosine", c->centred, c->rows.count) && add_doubles(root, "relative_error", c->relative, c->rows.count);
 	return good && describe_noise(c, root) && describe_worst(c, root) && oq_stress_describe(&c->stress, root)
-		&& oq_json_add_number(root, "phantom_limit", c->phantom_limit);
+		&& oq_json_add_number(root, "phantom_limit", c->phantom_limit) && (!c->saturation || oq_saturation_describe(c->saturation, root));
 }
 
 static oq_status write_file(const certification *c, const char *name, const char *text)
@@ -389,6 +414,8 @@ oq_status oq_certify(const oq_certify_options *options, char **json, oq_error *e
 		status = write_evidence(&c, json);
 	if (status == OQ_OK)
 		status = oq_gate_status(&c.result, options->candidate, err);
+	oq_saturation_close(c.saturation);
+	oq_labels_free(&c.labels);
 	oq_session_close(c.reference_session);
 	oq_session_close(c.candidate_session);
 	oq_model_close(c.reference);

@@ -96,7 +96,7 @@ static oq_status open_model(oq_cohort *c, int m, const oq_model_options *options
 		: oq_model_open_preprocessing(c->job->packages[m], &c->models[m], c->err));
 	OQ_TRY(check_ready(c, c->models[m]));
 	if (c->embedding && !c->job->allow_uncertified)
-		OQ_TRY(oq_evidence_check(c->models[m]->package, c->err));
+		OQ_TRY(oq_evidence_check(c->models[m], c->err));
 	size_t patch = oq_model_patch_floats(c->models[m]), result = c->embedding ? oq_nn_model_output_count(c->models[m]->nn) : 0;
 	c->patch_floats = patch > c->patch_floats ? patch : c->patch_floats;
 	c->result_floats = result > c->result_floats ? result : c->result_floats;

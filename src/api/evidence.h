@@ -4,10 +4,10 @@
 
 #include "internal.h"
 
-/* What of a processor may change a quantised embedding: "avx512-vnni-bf16", "avx2", ... */
-void oq_cpu_class(char out[48]);
-/* OQ_OK for packages that are not quantised, and for quantised ones whose evidence.json was made of this very package on this class of
- * processor and does not say FAIL or UNDERPOWERED; else OQ_E_GATE. */
-oq_status oq_evidence_check(const oq_package *package, oq_error *err);
+/* "arithmetic": everything besides package and patch that an embedding's bits depend on. */
+bool oq_evidence_add_arithmetic(oq_json *root, const oq_model *model);
+/* OQ_OK for packages that are not quantised, and for quantised ones whose evidence.json was made of this very package with the arithmetic that
+ * the model has here, and does not say FAIL or UNDERPOWERED; else OQ_E_GATE, and the message names what differs. */
+oq_status oq_evidence_check(const oq_model *model, oq_error *err);
 
 #endif

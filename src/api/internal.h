@@ -35,6 +35,8 @@ struct oq_scan {
 oq_status oq_model_open_within(const char *package, const oq_model_options *options, size_t most_weights, oq_model **out, oq_error *err);
 /* A model that can cut patches but not run: its weights are not read. */
 oq_status oq_model_open_preprocessing(const char *package, oq_model **out, oq_error *err);
+/* One slice of a patch as the network of a sliced model reads it. */
+oq_status oq_model_slice(const oq_model *model, const float *patch, int64_t index, float *input, oq_error *err);
 /* Values of one patch, and the patch through one lane of a session. */
 size_t oq_model_patch_floats(const oq_model *model);
 oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err);

@@ -183,6 +183,18 @@ static void close_rooms(oq_session *session, int lanes)
 	oq_free(session->rooms);
 }
 
+oq_status oq_model_slice(const oq_model *model, const float *patch, int64_t index, float *input, oq_error *err)
+{
+	const int64_t *size = model->spec.size;
+	size_t bytes = (size_t)(size[0] * (size[2] + model->slices.size));
+	unsigned char *room = oq_alloc(bytes);
+	if (!room)
+		return oq_fail_memory(err, "slice", bytes);
+	oq_slice_make(patch, size, index, &model->slices, room, input);
+	oq_free(room);
+	return OQ_OK;
+}
+
 /* Slice by slice; the mean of the vectors, summed in double in slice order. */
 static oq_status run_slices(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
 {

@@ -4,7 +4,6 @@
 #include "core/mem.h"
 #include "core/sha256.h"
 #include "io/npy.h"
-#include "io/slices.h"
 #include "quantize/quantize.h"
 
 #include <stdio.h>
@@ -22,17 +21,6 @@ typedef struct source {
 	oq_json *described;
 } source;
 
-static oq_status read_slice(const source *s, const float *patch, int64_t which, float *input, oq_error *err)
-{
-	const int64_t *size = s->model->spec.size;
-	unsigned char *room = oq_alloc((size_t)(size[0] * (size[2] + s->model->slices.size)));
-	if (!room)
-		return oq_fail_memory(err, "calibration", 0);
-	oq_slice_make(patch, size, size[1] * (which + 1) / (SLICES + 1), &s->model->slices, room, input);
-	oq_free(room);
-	return OQ_OK;
-}
-
 static oq_status read_input(void *context, int64_t index, float *input, oq_error *err)
 {
 	const source *s = context;
@@ -43,7 +31,7 @@ static oq_status read_input(void *context, int64_t index, float *input, oq_error
 		return oq_fail_memory(err, "calibration", s->floats * sizeof *patch);
 	oq_status status = oq_npy_read_f32(s->patches, (size_t)(index / SLICES) * s->floats, s->floats, patch, err);
 	if (status == OQ_OK)
-		status = read_slice(s, patch, index % SLICES, input, err);
+		status = oq_model_slice(s->model, patch, s->model->spec.size[1] * (index % SLICES + 1) / (SLICES + 1), input, err);
 	oq_free(patch);
 	return status;
 }

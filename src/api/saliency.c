@@ -68,7 +68,7 @@ static oq_status open_network(const oq_saliency_study *s, const char *package, o
 	const oq_model_options options = {.precision = precision, .strict_precision = o->job.strict_precision, .convolution = o->job.convolution};
 	OQ_TRY(oq_model_open(package, &options, model, s->err));
 	if (!o->job.allow_uncertified)
-		OQ_TRY(oq_evidence_check((*model)->package, s->err));
+		OQ_TRY(oq_evidence_check(*model, s->err));
 	OQ_TRY(oq_session_open(*model, s->lanes, session, s->err));
 	OQ_TRY(oq_occlusion_open(*session, o->window_voxels, occlusion, s->err));
 	(*occlusion)->cancel = o->job.cancel;

@@ -91,6 +91,8 @@ oq_status oq_stress_phantoms(oq_stress *s, oq_error *err)
 			else
 				oq_ramp_make(i - OQ_PHANTOMS, s->spec, patch);
 			keep(&status, run_both(s, lane, patch, x + i * s->size, q + i * s->size, &own), err, &own);
+			if (s->saturation && i < OQ_PHANTOMS)
+				keep(&status, oq_saturation_count(s->saturation, lane, patch, true, &own), err, &own);
 		}
 	}
 	for (int i = 0; i < OQ_PHANTOMS && status == OQ_OK; i++) {

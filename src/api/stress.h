@@ -6,6 +6,7 @@
 #include "gate.h"
 #include "job.h"
 #include "phantoms.h"
+#include "saturation.h"
 
 #define OQ_SEARCH_STARTS 8 /* worst patches that a search begins with */
 
@@ -43,6 +44,7 @@ typedef struct oq_stress {
 	size_t patch_floats;
 	int lanes;
 	const volatile int *cancel;
+	oq_saturation *saturation; /* counts the phantoms' clipped codes, too; or NULL */
 	/* results */
 	oq_phantom_result phantoms[OQ_PHANTOMS];
 	oq_ramp_result ramp;

@@ -57,6 +57,8 @@ void oq_cli_print_gate(const cJSON *report)
 			figure(report, "yardstick", "icc_drop_max"), 100 * figure(report, "dimensions", "bias_equivalent_share"));
 	printf("  geometry          CKA %.5f, RSA %.5f, rotation %.4f rad\n", figure(report, "geometry", "debiased_cka"), figure(report, "geometry", "rsa_spearman"),
 		figure(report, "geometry", "procrustes_angle"));
+	if (has(report, "saturation", "patches"))
+		printf("  clipped codes     at most %.2g of a layer's on test patches, %.2g on phantoms\n", figure(report, "saturation", "patches"), figure(report, "saturation", "phantoms"));
 	const cJSON *endpoint;
 	cJSON_ArrayForEach(endpoint, cJSON_GetObjectItemCaseSensitive(report, "endpoints"))
 		print_endpoint(endpoint);

@@ -152,7 +152,7 @@ static void lack(oq_gate_result *out, const char *code, double value, double lim
 	out->shortages[out->shortage_count++] = (oq_finding){code, value, limit};
 }
 
-static void remark(oq_gate_result *out, const char *code, double value, double limit)
+void oq_gate_remark(oq_gate_result *out, const char *code, double value, double limit)
 {
 	out->remarks[out->remark_count++] = (oq_finding){code, value, limit};
 }
@@ -192,13 +192,13 @@ static void judge_remarks(const oq_gate_limits *limits, oq_gate_result *out)
 {
 	const oq_similarity *g = &out->geometry;
 	if (g->debiased_cka < limits->cka)
-		remark(out, "F5_CKA", g->debiased_cka, limits->cka);
+		oq_gate_remark(out, "F5_CKA", g->debiased_cka, limits->cka);
 	if (g->rsa_spearman < limits->rsa)
-		remark(out, "F5_RSA", g->rsa_spearman, limits->rsa);
+		oq_gate_remark(out, "F5_RSA", g->rsa_spearman, limits->rsa);
 	if (g->procrustes_angle > limits->rotation)
-		remark(out, "F5_ROTATION", g->procrustes_angle, limits->rotation);
+		oq_gate_remark(out, "F5_ROTATION", g->procrustes_angle, limits->rotation);
 	if (out->bias_equivalent < 1)
-		remark(out, "F3_EQUIVALENCE", out->bias_equivalent, 1);
+		oq_gate_remark(out, "F3_EQUIVALENCE", out->bias_equivalent, 1);
 }
 
 static void judge(const oq_gate_input *in, const oq_gate_limits *limits, oq_gate_result *out)

@@ -269,20 +269,25 @@ static oq_status compare_survival(context *c, oq_gate_endpoint_result *out, oq_e
 	return status;
 }
 
+oq_status oq_gate_check_endpoint(const oq_gate_endpoint *e, int64_t rows, int64_t *positives, oq_error *err)
+{
+	*positives = 0;
+	for (int64_t r = 0; r < rows; r++)
+		*positives += e->label ? e->label[r] : e->event[r];
+	int64_t negatives = rows - *positives, least = e->label && negatives < *positives ? negatives : *positives;
+	return least >= FOLDS ? OQ_OK : oq_fail(err, OQ_E_INPUT, "E_LABELS", "endpoint %s: %lld positive and %lld negative cases, expected at least %d to train probes on",
+		e->name, (long long)*positives, (long long)negatives, FOLDS);
+}
+
 static oq_status run_endpoint(context *c, oq_gate_endpoint_result *out, oq_error *err)
 {
 	const oq_gate_endpoint *e = c->endpoint;
 	int64_t rows = c->in->reference.rows;
 	*out = (oq_gate_endpoint_result){.name = e->name, .survival = !e->label, .flip_share = NAN, .mcnemar_p = NAN, .threshold = NAN, .calibration_slope = NAN};
-	for (int64_t r = 0; r < rows; r++) {
-		c->class[r] = e->label ? e->label[r] : e->event[r];
-		out->positives += c->class[r];
-	}
+	OQ_TRY(oq_gate_check_endpoint(e, rows, &out->positives, err));
 	out->negatives = rows - out->positives;
-	int64_t least = e->label && out->negatives < out->positives ? out->negatives : out->positives;
-	if (least < FOLDS)
-		return oq_fail(err, OQ_E_INPUT, "E_LABELS", "endpoint %s: %lld positive and %lld negative cases, expected at least %d to train probes on", e->name,
-			(long long)out->positives, (long long)out->negatives, FOLDS);
+	for (int64_t r = 0; r < rows; r++)
+		c->class[r] = e->label ? e->label[r] : e->event[r];
 	OQ_TRY(oq_split_grouped(c->class, c->group, rows, FOLDS, 0, 0, c->splits, err));
 	if (!e->label) {
 		OQ_TRY(score_cox(c, err));

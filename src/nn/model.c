@@ -1,6 +1,7 @@
 /* Opening a model: parse, fold, plan every step, place activations. Everything that can fail fails here, before the first patch. */
 #include "model.h"
 
+#include "core/sha256.h"
 #include "memory.h"
 #include "onednn.h"
 #include "weights.h"
@@ -204,6 +205,21 @@ oq_convolution oq_nn_model_convolution(const oq_nn_model *model)
 const char *oq_nn_model_method(const oq_nn_model *model, int step)
 {
 	return model->steps[step].method;
+}
+
+void oq_nn_model_plan_sha256(const oq_nn_model *model, char hex[65])
+{
+	oq_sha256 hash;
+	oq_sha256_init(&hash);
+	for (int i = 0; i < model->step_count; i++) {
+		const oq_step *step = &model->steps[i];
+		char types[16];
+		snprintf(types, sizeof types, "%d %d", (int)step->node->compute, (int)oq_step_output(step)->dtype);
+		const char *const parts[] = {oq_step_output(step)->name, step->label, step->method ? step->method : "", types};
+		for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+			oq_sha256_update(&hash, parts[k], strlen(parts[k]) + 1);
+	}
+	oq_sha256_hex(&hash, hex);
 }
 
 int oq_nn_model_layers(const oq_nn_model *model)

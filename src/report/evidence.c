@@ -97,6 +97,7 @@ static void add_plots(oq_text *t, const oq_json *e)
 	oq_plot_noise(t, e);
 	oq_plot_recall(t, e);
 	oq_plot_ramp(t, e);
+	oq_plot_saturation(t, e);
 	oq_text_add(t, "</div>\n");
 }
 
@@ -122,6 +123,32 @@ static void add_worst(oq_text *t, const oq_json *e)
 		oq_text_add(t, "</td></tr>\n");
 	}
 	oq_text_add(t, "</table></div>\n");
+}
+
+static void add_endpoints(oq_text *t, const oq_json *e)
+{
+	const oq_json *endpoints = oq_json_get(e, "endpoints");
+	if (!endpoints || !oq_json_count(endpoints))
+		return;
+	oq_text_add(t, "<h2>Endpoints</h2>\n<div class=\"scroll\"><table><tr><th>Endpoint</th><th>Cases</th><th>Probe</th><th>Trained on</th><th class=\"n\">float32</th>"
+		"<th class=\"n\">Candidate</th><th class=\"n\">Difference (SE)</th><th class=\"n\">p of not worse, Holm</th></tr>\n");
+	for (const oq_json *one = oq_json_first(endpoints); one; one = oq_json_next(one)) {
+		bool survival = !strcmp(oq_field_string(one, "kind"), "survival");
+		for (const oq_json *p = oq_json_first(oq_json_get(one, "probes")); p; p = oq_json_next(p)) {
+			oq_text_add(t, "<tr><td>");
+			oq_text_escape(t, oq_field_string(one, "name"));
+			oq_text_add(t, "</td><td>%.0f of %.0f</td><td>%s</td><td>%s</td>", oq_field_number(one, survival ? "events" : "positives"), oq_field_number(e, "rows"),
+				oq_field_string(p, "probe"), oq_field_string(p, "trained_on"));
+			oq_text_add(t, "<td class=\"n\">%.4f</td><td class=\"n\">%.4f</td><td class=\"n\">%+.4f (%.4f)</td><td class=\"n\">%.3g</td></tr>\n",
+				oq_field_number(p, "reference"), oq_field_number(p, "candidate"), oq_field_number(p, "difference"), oq_field_number(p, "se"),
+				oq_field_number(p, "p_holm"));
+		}
+	}
+	oq_text_add(t, "</table></div>\n<p>Area under the ROC curve (of a time: concordance), rows of patients that the probe was not trained on.");
+	double margin = oq_field_number(e, "detectable_margin");
+	if (!isnan(margin))
+		oq_text_add(t, " Every probe could detect a difference of %.4f; the margin is %.3g.", margin, oq_field_number_in(e, "limits", "auc_margin"));
+	oq_text_add(t, "</p>\n");
 }
 
 /* What was looked for beyond the test patches. */
@@ -157,15 +184,22 @@ static void add_phantoms(oq_text *t, const oq_json *e)
 	oq_text_add(t, "</table>\n");
 }
 
+static void add_row(oq_text *t, const oq_json *object, const char *key)
+{
+	oq_text_add(t, "<tr><td>%s</td><td><code>", key);
+	oq_text_escape(t, oq_field_string(object, key));
+	oq_text_add(t, "</code></td></tr>\n");
+}
+
 static void add_record(oq_text *t, const oq_json *e)
 {
-	static const char *const keys[] = {"package_sha256", "reference_sha256", "cpu_class", "processor", "onednn_version", "tool_version", "manifest_sha256"};
-	oq_text_add(t, "<h2>Record</h2>\n<table>\n");
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		oq_text_add(t, "<tr><td>%s</td><td><code>", keys[i]);
-		oq_text_escape(t, oq_field_string(e, keys[i]));
-		oq_text_add(t, "</code></td></tr>\n");
-	}
+	static const char *const keys[] = {"package_sha256", "reference_sha256", "processor", "manifest_sha256"};
+	static const char *const arithmetic[] = {"cpu_class", "tool_version", "onednn_version", "precision_used", "convolution", "plan_sha256"};
+	oq_text_add(t, "<h2>Record</h2>\n<p>It holds for this package, computed in this way (the last six lines) and for nothing else.</p>\n<table>\n");
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		add_row(t, e, keys[i]);
+	for (size_t i = 0; i < sizeof arithmetic / sizeof *arithmetic; i++)
+		add_row(t, oq_json_get(e, "arithmetic"), arithmetic[i]);
 	oq_text_add(t, "</table>\n</body></html>\n");
 }
 
@@ -175,6 +209,7 @@ oq_status oq_report_evidence(const oq_json *evidence, char **html, oq_error *err
 	add_head(&text, evidence);
 	add_table(&text, evidence);
 	add_plots(&text, evidence);
+	add_endpoints(&text, evidence);
 	add_worst(&text, evidence);
 	add_phantoms(&text, evidence);
 	add_search(&text, evidence);

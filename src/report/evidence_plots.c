@@ -188,3 +188,33 @@ void oq_plot_ramp(oq_text *t, const oq_json *e)
 		TOP + 28);
 	end(t);
 }
+
+static void add_points(oq_text *t, const oq_json *layers, const char *key, const char *colour, int first)
+{
+	int count = oq_json_count(layers), i = 0;
+	for (const oq_json *layer = oq_json_first(layers); layer; layer = oq_json_next(layer), i++) {
+		double share = oq_field_number(layer, key);
+		if (share > 0)
+			oq_text_add(t, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.4\" fill=\"%s\" fill-opacity=\"0.7\"/>\n", LEFT + (i + 0.5) / count * WIDE,
+				TOP + HIGH * log10(fmax(share, pow(10, first))) / first, colour);
+	}
+}
+
+void oq_plot_saturation(oq_text *t, const oq_json *e)
+{
+	const int first = -6; /* powers of ten */
+	const oq_json *layers = oq_field(oq_field(e, "saturation"), "layers");
+	double limit = oq_field_number_in(e, "saturation", "limit");
+	if (!layers || !oq_json_count(layers))
+		return;
+	begin(t, "Codes clipped, layer by layer", "8-bit layers in order; those without a point clip nothing", "share of input codes");
+	for (int power = first; power <= 0; power++)
+		mark_power(t, mark_y, power, first, 0);
+	add_points(t, layers, "phantoms", ORANGE, first);
+	add_points(t, layers, "patches", BLUE, first);
+	if (limit > 0)
+		oq_text_add(t, "<path d=\"M%.1f %.1fh%.1f\" stroke=\"" RED "\" stroke-dasharray=\"4 3\"/>\n", LEFT, TOP + HIGH * log10(limit) / first, WIDE);
+	oq_text_add(t, "<text x=\"%.1f\" y=\"%.1f\" fill=\"" BLUE "\">test patches: at most %.2g</text><text x=\"%.1f\" y=\"%.1f\" fill=\"" ORANGE "\">phantoms: at most %.2g</text>\n",
+		LEFT + 10, TOP + 14, oq_field_number_in(e, "saturation", "patches"), LEFT + 10, TOP + 28, oq_field_number_in(e, "saturation", "phantoms"));
+	end(t);
+}

@@ -14,5 +14,7 @@ void oq_plot_noise(oq_text *text, const oq_json *evidence);
 void oq_plot_recall(oq_text *text, const oq_json *evidence);
 /* The response to a contrast that grows. */
 void oq_plot_ramp(oq_text *text, const oq_json *evidence);
+/* Clipped codes of every 8-bit layer's input, on a logarithmic axis. */
+void oq_plot_saturation(oq_text *text, const oq_json *evidence);
 
 #endif

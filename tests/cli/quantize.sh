@@ -134,10 +134,10 @@ expect 0 "" "$oq" convert --model models-genesis --synthetic 2 -o other.oq
 expect 2 "was not made from" "$oq" certify other.oq int8.oq test.csv
 "$oq" certify f32.oq int8.oq test.csv --search 4 >out.txt 2>err.txt
 for word in '"cpu_class"' '"schema":	2' '"shortages"' '"hu_mean"' '"jitter_norm"' '"search"' '"offset_hu"' '"ramp"' '"int16 extremes"' '"refuses_nonfinite":	true' \
-	'"icc_drop_max"'; do
+	'"icc_drop_max"' '"arithmetic"' '"plan_sha256"' '"saturation"' '"weights_outermost"'; do
 	says int8.oq/evidence.json "$word"
 done
-for word in 'Patches by error' 'Error against the yardstick' 'Nearest neighbours kept' 'Response to a growing contrast' 'The worst patches' 'Search for the worst'; do
+for word in 'Patches by error' 'Error against the yardstick' 'Nearest neighbours kept' 'Response to a growing contrast' 'The worst patches' 'Search for the worst' 'Codes clipped'; do
 	says int8.oq/evidence.html "$word"
 done
 says int8.oq/evidence.html '<!doctype html>'
@@ -153,6 +153,26 @@ if grep -q '"verdict":	"PASS"' int8.oq/evidence.json; then
 else
 	says int8.oq/evidence.json F7_ # phantoms have no limits of the user's
 fi
+# It speaks of the arithmetic it was made with, endpoints included; the certificate below is one for bfloat16 with its verdict changed by hand.
+printf 'y\n0\n1\n0\n1\n0\n1\n' >few.csv
+expect 4 "expected at least 5 to train probes on" "$oq" certify f32.oq bf16.oq test.csv --labels few.csv
+{
+	echo image_path,coordX,coordY,coordZ,y,patient
+	for i in 0 1 2 3 4 5 6 7 8 9; do echo "$ct/aorta_ct.nii.gz,16.25,-168.1,$((600 + 8 * i)),$((i % 2)),p$i"; done
+} >labelled.csv
+"$oq" certify f32.oq bf16.oq labelled.csv --labels labelled.csv --draws 1 >out.txt 2>err.txt
+says bf16.oq/evidence.json '"endpoints"'
+says bf16.oq/evidence.json '"p_noninferiority"'
+says bf16.oq/evidence.html 'Endpoints'
+sed -i 's/"verdict":\t"[^"]*"/"verdict":\t"PASS"/' bf16.oq/evidence.json
+expect 0 "" "$oq" embed bf16.oq test.csv -o certified.npy
+expect 6 "computed by other methods (--conv auto then, direct now" "$oq" embed bf16.oq test.csv -o refused.npy --conv direct
+expect 0 "" "$oq" embed bf16.oq test.csv -o direct.npy --conv direct --allow-uncertified
+expect 6 "another class of processor" env ONEDNN_MAX_CPU_ISA=SSE41 "$oq" embed bf16.oq test.csv -o refused.npy
+sed -i '/"arithmetic"/,/}/s/"tool_version":\t"[^"]*"/"tool_version":\t"0.0.1"/' bf16.oq/evidence.json
+expect 6 "another version of OncoQuant (0.0.1" "$oq" embed bf16.oq test.csv -o refused.npy
+sed -i 's/"arithmetic"/"arithmetics"/' bf16.oq/evidence.json
+expect 6 "does not say how it was computed" "$oq" embed bf16.oq test.csv -o refused.npy
 echo '{"centred": 1}' >bad_gate.json
 expect 2 "is no limit of the gate" "$oq" compare f32.npy int8.npy --gate bad_gate.json
 printf '{' >broken_gate.json

@@ -97,13 +97,17 @@ typedef struct oq_gate_result {
 	int finding_count;
 	oq_finding shortages[4];     /* why it is underpowered: "U_PATCHES", ... */
 	int shortage_count;
-	oq_finding remarks[4];       /* F5, and biases that cannot be shown to be small: beyond a limit that never decides */
+	oq_finding remarks[6];       /* F5, biases that cannot be shown to be small, saturation: beyond a limit that never decides */
 	int remark_count;
 } oq_gate_result;
 
+/* Refuses (OQ_E_INPUT, E_LABELS) an endpoint with too few cases to train probes on: what a caller may ask before it takes the trouble of embedding. */
+oq_status oq_gate_check_endpoint(const oq_gate_endpoint *endpoint, int64_t rows, int64_t *positives, oq_error *err);
 oq_status oq_gate_run(const oq_gate_input *input, const oq_gate_limits *limits, const char *where, oq_gate_result *out, oq_error *err);
 /* Another finding: the verdict becomes OQ_VERDICT_FAIL. */
 void oq_gate_find(oq_gate_result *result, const char *code, double value, double limit);
+/* A remark: the verdict stays. At most two besides the gate's own. */
+void oq_gate_remark(oq_gate_result *result, const char *code, double value, double limit);
 const char *oq_verdict_name(oq_verdict verdict); /* "PASS", "PASS (no yardstick)", "UNDERPOWERED", "FAIL" */
 
 #endif

@@ -77,6 +77,8 @@ oq_precision oq_nn_model_precision(const oq_nn_model *model, oq_precision *asked
  * NULL when it is none. */
 oq_convolution oq_nn_model_convolution(const oq_nn_model *model);
 const char *oq_nn_model_method(const oq_nn_model *model, int step);
+/* SHA-256 of the plan: each step's op, method and types in turn. On one processor, with one version, the same plan of the same package gives the same bits. */
+void oq_nn_model_plan_sha256(const oq_nn_model *model, char hex[65]);
 
 /* A convolution or linear layer of the folded graph. */
 typedef struct oq_nn_layer {
