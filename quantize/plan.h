@@ -15,7 +15,7 @@ typedef struct oq_plan_layer {
 	oq_rounded codes;   /* in 8 bits */
 	oq_rounded narrow;  /* in bfloat16, for layers that may be kept; or empty */
 	const float *divide, *multiply; /* of its output's and of its input's channels (equalise.c), or NULL */
-	double gain;        /* squared error of the embedding that keeping it alone would take away; NaN: not measured */
+	double error;       /* squared, relative, of the embedding when only this layer is in 8 bits; NaN: not measured */
 } oq_plan_layer;
 
 /* Whether the package holds other weights than the source: codes, or floats with factors or in 16 bits. */

@@ -44,7 +44,7 @@ static int find_value(const char *const *names, int count, const char *name)
 static oq_status list_layers(oq_plan *plan, const char **names, oq_error *err)
 {
 	for (int i = 0; i < oq_nn_model_layers(plan->model); i++) {
-		oq_plan_layer layer = {.index = i, .gain = NAN};
+		oq_plan_layer layer = {.index = i, .error = NAN};
 		oq_nn_model_layer(plan->model, i, &layer.info);
 		if (!layer.info.quantizable || shares_weight(plan->model, i, layer.info.weight))
 			continue;
@@ -197,7 +197,7 @@ static bool describe_layer(const oq_plan *plan, const oq_plan_layer *layer, oq_j
 	if (good && layer->codes.codes)
 		good = oq_json_add_string(json, "observer", plan->ranges[layer->value].observer)
 			&& oq_json_add_number(json, "input_error", plan->ranges[layer->value].error);
-	return good && (isnan(layer->gain) || oq_json_add_number(json, "gain", layer->gain));
+	return good && (isnan(layer->error) || oq_json_add_number(json, "squared_error_alone", layer->error));
 }
 
 /* What only 8 bits have: ranges, and errors measured through the network. */

@@ -20,9 +20,9 @@ static const cJSON *dearest(const cJSON *layers, const cJSON *after)
 {
 	const cJSON *layer, *best = NULL;
 	bool passed = after == NULL;
-	double limit = after ? oq_cli_number(after, "gain") : 0, most = 0; /* none below 0: keeping those would gain nothing */
+	double limit = after ? oq_cli_number(after, "squared_error_alone") : 0, most = 0;
 	cJSON_ArrayForEach(layer, layers) {
-		double cost = oq_cli_number(layer, "gain");
+		double cost = oq_cli_number(layer, "squared_error_alone");
 		bool left = !after || cost < limit || (cost == limit && passed);
 		passed = passed || layer == after;
 		if (left && cost > most) {
@@ -37,10 +37,10 @@ static const cJSON *dearest(const cJSON *layers, const cJSON *after)
 static void print_dearest(const cJSON *layers, double all)
 {
 	const cJSON *layer = dearest(layers, NULL);
-	printf("  layers whose 8 bits cost most (share of the squared error that goes when only this one is kept):\n");
+	printf("  layers whose 8 bits cost most (squared error with this layer alone in 8 bits, as a share of that with all):\n");
 	for (int i = 0; layer && i < SHOWN; i++, layer = dearest(layers, layer)) {
 		bool kept = !strcmp(oq_cli_text(layer, "precision"), "bf16");
-		printf("    %-32s %4.1f %%  %s", layer->string, 100 * oq_cli_number(layer, "gain") / (all * all), kept ? "kept in bf16" : "int8");
+		printf("    %-32s %4.1f %%  %s", layer->string, 100 * oq_cli_number(layer, "squared_error_alone") / (all * all), kept ? "kept in bf16" : "int8");
 		if (!kept)
 			printf(": its input's codes err by %.2f %% (%s), its weights' by %.2f %%", 100 * oq_cli_number(layer, "input_error"),
 				oq_cli_text(layer, "observer"), 100 * oq_cli_number(layer, "weight_error"));

@@ -64,7 +64,7 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	OQ_TRY(package_precision(package, &own, &weight_bits, err));
 	bool strict = options && options->strict;
 	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32,
-		.bytes = oq_linear_supports(OQ_I8, cpu), .bf16 = cpu->avx512_bf16,
+		.bytes = oq_linear_supports(OQ_I8, cpu), .bf16 = cpu->avx512_bf16 && !(options && options->wide),
 		.own = options ? options->convolution : OQ_CONVOLUTION_AUTO};
 	out->convolution = strict ? OQ_CONVOLUTION_DIRECT : out->own;
 	out->used = out->asked;

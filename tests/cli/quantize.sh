@@ -89,7 +89,7 @@ search() { "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --p
 expect 0 "" search whole.oq
 says out.txt "plans that are better than every faster one"
 says out.txt "layers whose 8 bits cost most"
-says whole.oq/model.json '"gain"'
+says whole.oq/model.json '"squared_error_alone"'
 [ ! -e whole.oq.state ] || fail "a finished search left its state behind"
 search broken.oq >out.txt 2>err.txt &
 searching=$!

@@ -61,6 +61,7 @@ typedef struct oq_nn_options {
 	oq_convolution convolution;   /* of float32 convolutions */
 	bool strict;                  /* refuse instead of computing in float32 what this processor cannot compute as asked */
 	const oq_nn_quantization *quantization; /* instead of the package's own; with OQ_PRECISION_INT8 */
+	bool wide;                    /* with a quantization: layers without codes, and values between layers, in float32 instead of bfloat16 (measuring one layer) */
 	int threads_per_patch;        /* threads that share one patch; 1 = one patch per thread (default when 0) */
 	size_t most_weight_bytes;     /* of packed weights; more is refused (E_MEMORY, with what is needed) before it is allocated; 0: any */
 	const char *const *keep;      /* values to keep readable after a run (tests, debugging); NULL-terminated or NULL */
