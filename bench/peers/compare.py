@@ -136,7 +136,7 @@ def take_turns(entrants, options):
     """Every round begins with another one. Returns what ended one of them: way -> message."""
     failures = {}
     try:
-        for i in range(options.rounds):
+        for i in range(options.rounds if entrants else 0):
             for _, contestant in entrants[i % len(entrants):] + entrants[:i % len(entrants)]:
                 try:
                     if contestant.runtime not in failures:
