@@ -384,6 +384,7 @@ static void close_conv(oq_step *step)
 		return;
 	oq_direct_free(state->direct);
 	oq_conv_free(state->own);
+	oq_conv_i8_free(state->codes);
 	oq_linear_free(state->linear);
 	oq_free(state->code_scale);
 	oq_free(state->depthwise_weights);
