@@ -29,7 +29,7 @@ typedef struct search {
 	float *trial;     /* [inputs][out] */
 	oq_nn_range *ranges;
 	oq_nn_codes *codes;
-	float **owned;    /* weights of float layers in a trial */
+	float **owned;    /* weights of float layers in a trial, and biases */
 	int owned_count;
 } search;
 
@@ -138,11 +138,32 @@ static oq_status try_plan(search *s, oq_error *err)
 	return status;
 }
 
-/* The network with one layer in 8 bits. */
-static oq_status try_alone(search *s, int layer, oq_error *err)
+/* A layer in float32 with the factors that its codes have, too. */
+static oq_status wide_layer(search *s, const oq_plan_layer *layer, oq_nn_codes *out, oq_error *err)
 {
-	s->codes[0] = codes_of(&s->plan->layers[layer]);
-	return run_codes(s, 1, true, err);
+	float **weights = &s->owned[s->owned_count], **bias = weights + 1;
+	s->owned_count += 2;
+	OQ_TRY(oq_plan_read_layer(s->plan, layer, weights, bias, err));
+	*out = (oq_nn_codes){.node = layer->info.node, .weights = *weights, .bias = *bias};
+	return OQ_OK;
+}
+
+/* The network with one layer in 8 bits. The others are those of the source; where channels are equalised, with their factors, which only undo
+ * each other together. */
+static oq_status try_alone(search *s, int alone, oq_error *err)
+{
+	const oq_plan *plan = s->plan;
+	oq_status status = OQ_OK;
+	int count = 0;
+	for (int i = 0; i < plan->layer_count && status == OQ_OK; i++)
+		if (i == alone)
+			s->codes[count++] = codes_of(&plan->layers[i]);
+		else if (plan->layers[i].divide || plan->layers[i].multiply)
+			status = wide_layer(s, &plan->layers[i], &s->codes[count++], err);
+	if (status == OQ_OK)
+		status = run_codes(s, count, true, err);
+	free_float_layers(s);
+	return status;
 }
 
 /* The error with one layer in 8 bits (alone >= 0) or of the plan as it is: measured before an interruption, or now. */
@@ -170,7 +191,7 @@ static oq_status open_search(search *s, oq_error *err)
 	s->trial = oq_alloc((size_t)s->inputs * s->out * sizeof(float));
 	s->ranges = oq_calloc((size_t)plan->value_count, sizeof *s->ranges);
 	s->codes = oq_calloc((size_t)plan->layer_count, sizeof *s->codes);
-	s->owned = oq_calloc((size_t)plan->layer_count, sizeof *s->owned);
+	s->owned = oq_calloc(2 * (size_t)plan->layer_count, sizeof *s->owned);
 	if (!s->data || !s->reference || !s->trial || !s->ranges || !s->codes || !s->owned)
 		return oq_fail_memory(err, plan->request->package, (size_t)s->inputs * s->in * sizeof(float));
 	for (int i = 0; i < plan->value_count; i++)
@@ -286,7 +307,7 @@ static oq_status name_search(const oq_plan *plan, char key[65], oq_error *err)
 	if (request->described)
 		OQ_TRY(oq_json_print(request->described, false, &described, err));
 	oq_nn_backend(version, isa);
-	int length = snprintf(text, sizeof text, "alone %d.%d.%d %s %s %s %d %d %d %lld", OQ_VERSION_MAJOR, OQ_VERSION_MINOR, OQ_VERSION_PATCH, version, isa,
+	int length = snprintf(text, sizeof text, "alone 2: %d.%d.%d %s %s %s %d %d %d %lld", OQ_VERSION_MAJOR, OQ_VERSION_MINOR, OQ_VERSION_PATCH, version, isa,
 		oq_package_sha256(plan->package), request->weight_bits, request->plain_rounding, request->equalise, (long long)request->calibration.count);
 	oq_sha256 hash;
 	oq_sha256_init(&hash);
