@@ -48,6 +48,9 @@ static oq_status read_codebook(const oq_graph *graph, const oq_node *node, const
 		: oq_fail_memory(err, node->name, codebook->count);
 	if (status == OQ_OK)
 		status = oq_package_read_f32(graph->package, name, scale, info->count, err);
+	for (int64_t i = 0; i < s->codes && status == OQ_OK; i++)
+		if (!(scale[i] > 0))
+			status = oq_graph_refuse(graph, node, err, "tensor %s[%lld] is %g, expected a positive number", name, (long long)i, (double)scale[i]);
 	for (int64_t i = 0; i < s->codes * s->channels && status == OQ_OK; i++)
 		s->stored[i] = scale[i / s->channels] * (float)codes[i];
 	oq_free(codes);

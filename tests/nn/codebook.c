@@ -45,7 +45,8 @@ static float random_unit(void)
 	return (float)(state >> 40) * 0x1p-23f - 1.0f;
 }
 
-static void write_package(void)
+/* The float package; or one whose codebook is codes, with `count` scales. */
+static void write_package(const char *folder_name, const float *scale, int64_t count)
 {
 	static const char graph[] = "\"graph\": {\"inputs\": [{\"name\": \"patch\", \"shape\": [1, 4, 4, 4]}], \"outputs\": [\"mean\"], \"nodes\": ["
 		"{\"op\": \"conv\", \"name\": \"c0\", \"in\": [\"patch\"], \"weight\": \"w0\", \"stride\": [1, 1, 1], \"pad\": [[1, 1], [1, 1], [1, 1]]}, "
@@ -56,26 +57,38 @@ static void write_package(void)
 	char json[4096], hex[65];
 	oq_error err = {0};
 	oq_safetensors_writer *writer = NULL;
-	OQ_REQUIRE(mkdir(in_folder("f32.oq"), 0700) == 0);
-	OQ_REQUIRE(oq_safetensors_writer_open(in_folder("f32.oq/weights.safetensors"), &writer, &err) == OQ_OK);
+	static const int8_t codes[CODES * CHANNELS] = {1};
+	char weights[64], model[64];
+	snprintf(weights, sizeof weights, "%s/weights.safetensors", folder_name);
+	snprintf(model, sizeof model, "%s/model.json", folder_name);
+	OQ_REQUIRE(mkdir(in_folder(folder_name), 0700) == 0);
+	OQ_REQUIRE(oq_safetensors_writer_open(in_folder(weights), &writer, &err) == OQ_OK);
 	int length = snprintf(json, sizeof json, "{\"format\": \"%s\", \"format_version\": %d, %s, \"weights\": {\"file\": \"weights.safetensors\", \"sha256\": {",
 		OQ_PACKAGE_FORMAT, OQ_PACKAGE_VERSION, graph);
-	for (int i = 0; i < TENSORS; i++) {
+	const void *data[TENSORS + 1] = {values[0], values[1], values[2], scale};
+	size_t bytes[TENSORS + 1] = {0};
+	for (int i = 0; i < TENSORS + (count > 0); i++) {
+		const bool narrow = scale && i == 2, extra = i == TENSORS;
+		const char *name = extra ? "book#scale" : tensors[i].name;
 		oq_sha256 hash;
-		for (size_t k = 0; k < tensors[i].count; k++)
+		for (size_t k = 0; !extra && k < tensors[i].count; k++)
 			values[i][k] = 0.2f * random_unit();
+		data[i] = narrow ? codes : data[i];
+		bytes[i] = extra ? (size_t)count * sizeof *scale : tensors[i].count * (narrow ? 1 : sizeof(float));
 		oq_sha256_init(&hash);
-		oq_sha256_update(&hash, values[i], tensors[i].count * sizeof(float));
+		oq_sha256_update(&hash, data[i], bytes[i]);
 		oq_sha256_hex(&hash, hex);
-		length += snprintf(json + length, sizeof json - (size_t)length, "%s\"%s\": \"%s\"", i ? ", " : "", tensors[i].name, hex);
-		OQ_REQUIRE(oq_safetensors_writer_declare(writer, tensors[i].name, OQ_F32, tensors[i].rank, tensors[i].shape, &err) == OQ_OK);
+		length += snprintf(json + length, sizeof json - (size_t)length, "%s\"%s\": \"%s\"", i ? ", " : "", name, hex);
+		OQ_REQUIRE(oq_safetensors_writer_declare(writer, name, narrow ? OQ_I8 : OQ_F32, extra ? 1 : tensors[i].rank, extra ? &count : tensors[i].shape,
+			&err) == OQ_OK);
 	}
-	for (int i = 0; i < TENSORS; i++)
-		OQ_REQUIRE(oq_safetensors_writer_data(writer, values[i], tensors[i].count * sizeof(float), &err) == OQ_OK);
-	memcpy(book, values[2], sizeof book);
+	for (int i = 0; i < TENSORS + (count > 0); i++)
+		OQ_REQUIRE(oq_safetensors_writer_data(writer, data[i], bytes[i], &err) == OQ_OK);
+	if (!scale)
+		memcpy(book, values[2], sizeof book);
 	length += snprintf(json + length, sizeof json - (size_t)length, "}}}");
 	OQ_REQUIRE(oq_safetensors_writer_commit(writer, &err) == OQ_OK);
-	OQ_REQUIRE(oq_file_write_all(in_folder("f32.oq/model.json"), json, (size_t)length, &err) == OQ_OK);
+	OQ_REQUIRE(oq_file_write_all(in_folder(model), json, (size_t)length, &err) == OQ_OK);
 }
 
 static oq_status read_input(void *context, int64_t index, float *input, oq_error *err)
@@ -139,9 +152,34 @@ static void check_package(const char *name, bool wide)
 	oq_package_close(package);
 }
 
+/* Codes without a positive scale for each row are refused in one line that names the tensor. */
+static void check_scales(void)
+{
+	static const struct {
+		const char *name;
+		int64_t count;
+		float last;
+	} cases[] = {{"good.oq", CODES, 1}, {"missing.oq", 0, 1}, {"few.oq", CODES - 1, 1}, {"many.oq", CODES + 1, 1}, {"zero.oq", CODES, 0},
+		{"negative.oq", CODES, -1}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		oq_error err = {0};
+		oq_package *package = NULL;
+		oq_nn_model *model = NULL;
+		float scale[CODES + 1];
+		for (int k = 0; k <= CODES; k++)
+			scale[k] = k == CODES - 1 ? cases[i].last : 1;
+		write_package(cases[i].name, scale, cases[i].count);
+		OQ_REQUIRE(oq_package_open(in_folder(cases[i].name), &package, &err) == OQ_OK);
+		OQ_CHECK_INT(oq_nn_model_open(package, NULL, &model, &err), i ? OQ_E_MODEL : OQ_OK);
+		OQ_CHECK(!i || (strstr(err.message, "book#scale") && !strchr(err.message, '\n')));
+		oq_nn_model_close(model);
+		oq_package_close(package);
+	}
+}
+
 static void remove_all(void)
 {
-	static const char *const names[] = {"f32.oq", "narrow.oq", "wide.oq"};
+	static const char *const names[] = {"f32.oq", "narrow.oq", "wide.oq", "good.oq", "missing.oq", "few.oq", "many.oq", "zero.oq", "negative.oq"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char path[160];
 		snprintf(path, sizeof path, "%s/%s/model.json", folder, names[i]);
@@ -162,9 +200,10 @@ int main(void)
 		return 0;
 	}
 	OQ_REQUIRE(mkdtemp(folder) != NULL);
-	write_package();
+	write_package("f32.oq", NULL, 0);
 	check_package("narrow.oq", false);
 	check_package("wide.oq", true);
+	check_scales();
 	remove_all();
 	return oq_checks_done();
 }
