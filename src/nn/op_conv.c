@@ -1,5 +1,6 @@
 /* Convolution and linear layers: their weights with everything folded in, then the implementation that the rule of
- * oq_conv_choose prefers. Products of codes and of bfloat16 are oneDNN's. */
+ * oq_conv_choose prefers. Products of codes and of bfloat16 are oneDNN's where nothing of ours gains: linear layers in rows, Winograd in
+ * integers (exact) and in bfloat16. */
 #include "op.h"
 #include "direct.h"
 #include "precision.h"
