@@ -1,5 +1,5 @@
-/* The seed's place in its patch: with `centred` always index size/2, on every axis and in every direction, and the rest of the patch is what it is
- * away from the border; the reference moves it where the scan ends (row M10 of the project's list of bad inputs). */
+/* The seed's place in its patch: with `centred` always index size/2 (one less on axes towards L, P and I), and the rest of the patch is what it is away
+ * from the border; the reference moves it where the scan ends (row M10 of the project's list of bad inputs). */
 #include "check.h"
 
 #include "io/patch.h"

@@ -18,7 +18,7 @@ typedef struct oq_patch_spec {
 	float hu_min, hu_max;  /* mapped to out_min, out_max, then clipped */
 	float out_min, out_max;
 	oq_resample resample;
-	bool centred;          /* padding where the scan ends, so that the seed stays at index size/2; else the reference's: both sides alike */
+	bool centred;          /* padding where the scan ends, so that the seed stays where it is away from borders; else the reference's: both sides alike */
 } oq_patch_spec;
 
 typedef struct oq_patch_info {
