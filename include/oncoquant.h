@@ -83,7 +83,8 @@ typedef enum oq_precision {
 	OQ_PRECISION_INT8         /* packages made by oq_quantize only */
 } oq_precision;
 
-/* How float32 convolutions are computed (docs/performance.md has the rule by layer). The bits differ between the choices, by about 1e-6. */
+/* How convolutions are computed (docs/performance.md has the rule by layer). Of float32 ones bits differ between the choices, by about 1e-6; of 8-bit ones,
+ * exact integer Winograd unless DIRECT, the integer sums are the same. */
 typedef enum oq_convolution {
 	OQ_CONVOLUTION_AUTO = 0, /* the fastest that keeps float32's accuracy: WINOGRAD4 */
 	OQ_CONVOLUTION_DIRECT,   /* no Winograd: the least memory */

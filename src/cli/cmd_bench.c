@@ -432,7 +432,7 @@ static int run(int argc, char **argv)
 		{.name = "--seconds", .short_name = "-s", .kind = OQ_OPTION_NUMBER, .target = &b.seconds, .value_name = "S", .low = 0, .high = 86400, .help = "how long to measure (3)"},
 		{.name = "--profile", .kind = OQ_OPTION_FLAG, .target = &b.profile, .help = "time every step of the plan"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &b.precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
-		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &b.convolution, .value_name = "auto|direct|winograd|winograd4", .choices = oq_cli_convolutions, .help = "how float32 convolutions are computed (auto)"},
+		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &b.convolution, .value_name = "auto|direct|winograd|winograd4", .choices = oq_cli_convolutions, .help = "how convolutions are computed (auto)"},
 		{.name = "--energy", .kind = OQ_OPTION_FLAG, .target = &b.energy, .help = "joules per patch from the processor's counters; takes 10 s idle and 30 s a package"},
 		{.name = "--tdp", .kind = OQ_OPTION_NUMBER, .target = &b.tdp, .value_name = "W", .low = 0, .high = 2000, .help = "where there are no counters: estimate from this thermal design power"},
 		{.name = "--powercap-root", .kind = OQ_OPTION_TEXT, .target = &b.powercap, .value_name = "DIR", .help = "instead of /sys/class/powercap"},
