@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What of a processor may change a quantised embedding: "avx512-vnni-bf16", "avx2", ... Tiles (AMX) sum bfloat16 in another order. */
+/* What of a processor may change a quantised embedding: "avx512-vnni-bf16", "avx2", ...; oneDNN multiplies in tiles (AMX) where there are any. */
 static void describe_cpu(char out[48])
 {
 	oq_cpu cpu;
 	oq_cpu_detect(&cpu);
 	snprintf(out, 48, "%s%s%s%s", oq_isa_name(cpu.isa), cpu.avx512_vnni || cpu.avx_vnni ? "-vnni" : "", cpu.avx512_bf16 ? "-bf16" : "",
-		cpu.amx_bf16 ? "-amx" : "");
+		cpu.amx_int8 || cpu.amx_bf16 ? "-amx" : "");
 }
 
 bool oq_evidence_add_arithmetic(oq_json *root, const oq_model *model)
