@@ -135,7 +135,8 @@ oq_status oq_energy_read(oq_energy *energy, double *joules, oq_error *err)
 		oq_energy_zone *z = &energy->zones[i];
 		uint64_t now;
 		if (!read_zone(z, &now))
-			return oq_fail(err, OQ_E_RESOURCE, "E_ENERGY", "%s/energy_uj: cannot be read any more, or is beyond its range", z->path);
+			return oq_fail(err, OQ_E_RESOURCE, "E_ENERGY", "%s%s: cannot be read any more, or is beyond its range", z->path,
+				z->fd < 0 ? "/energy_uj" : "");
 		z->joules += z->joules_per_step * (double)(now >= z->last ? now - z->last : now + z->range - z->last);
 		z->last = now;
 		*joules += z->joules;
