@@ -220,10 +220,10 @@ void oq_journal_close(oq_journal *j, bool remove)
 {
 	if (!j)
 		return;
+	if (remove && j->path)
+		unlink(j->path); /* while it is still locked: a run that has the file open already then sees that it has no name any more */
 	if (j->fd >= 0)
 		close(j->fd);
-	if (remove && j->path)
-		unlink(j->path);
 	oq_free(j->path);
 	oq_free(j->text);
 	oq_free(j);
