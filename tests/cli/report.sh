@@ -48,7 +48,7 @@ expect 0 "" "$oq" similarity "$e/A_m1.npy" "$e/A_m2.npy" "$e/A_m2_int8.npy" -o i
 "$oq" compare "$e/A_m2.npy" "$e/A_m2_bad.npy" --json >in/bad.json 2>/dev/null
 "$oq" robustness --test "$e/A_m2.npy" --retest "$e/A_m2_int8.npy" --json >in/retest.json
 "$oq" evaluate knn "$e/A_m1.npy" "$e/A_m2.npy" --labels "$e/A_labels.csv" --label y --patient patient --k-max 10 --json >in/knn.json
-"$oq" bench "$data/tools/tiny" --threads 1 --seconds 0 --energy --powercap-root nowhere --json >in/bench.json
+"$oq" bench "$data/tools/tiny" --threads 1 --seconds 0 --energy --powercap-root nowhere --perf-root nowhere --json >in/bench.json
 paste -d, "$e/A_labels.csv" "$e/surv_score.csv" | tr -d '\r' >cohort.csv
 "$oq" evaluate survival --labels cohort.csv --score s,age --patient patient --resamples 100 --json >in/survival.json
 cp "$data/ct/aorta_ct.nii.gz" scans/
