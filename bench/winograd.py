@@ -71,7 +71,7 @@ def networks_table(rows):
 def bars(title, unit, groups, marks=()):
     """groups: [(label, [(series, colour, value)])]; marks: {label: value}, a black line across the group."""
     marks, width, height, left, top = dict(marks), 900, 380, 60, 60
-    most = max(value for _, series in groups for _, _, value in series)
+    most = max([value for _, series in groups for _, _, value in series] + list(marks.values()))
     step = 10 ** math.floor(math.log10(most))
     step = next(s for s in (step / 5, step / 2, step, 2 * step) if most / s <= 8)
     top_value = math.ceil(most / step) * step
@@ -81,7 +81,7 @@ def bars(title, unit, groups, marks=()):
     x = left
     for name, colour in legend.items():
         parts.append(f'<rect x="{x}" y="28" width="11" height="11" fill="{colour}"/><text x="{x + 15}" y="38">{name}</text>')
-        x += 30 + 7 * len(name)
+        x += 30 + 6 * len(name)
     bottom, plot = height - 40, height - 40 - top
     for i in range(round(top_value / step) + 1):
         y = bottom - plot * i * step / top_value
@@ -110,19 +110,23 @@ def layers_figure(rows):
 
 
 def networks_figure(report):
-    rows = [row for row in report["rows"] if row["precision"] in ("f32", "bf16") and row["threads"] == 1 and row["batch"] == 1 and row["results"].get("OncoQuant")]
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    series = [("fastest peer, f32", "#c7c7c7", "f32", False), ("OncoQuant f32", "#2ca02c", "f32", True), ("fastest peer, bf16", "#c7a37a", "bf16", False),
-              ("OncoQuant bf16", "#d62728", "bf16", True)]
+    """Speed over that of the fastest peer in float32, so that networks of all sizes are to be seen side by side."""
+    rows = [row for row in report["rows"] if row["threads"] == 1 and row["batch"] == 1 and row["results"].get("OncoQuant")]
+    colours = {"f32": ("#c7c7c7", "#2ca02c"), "bf16": ("#c7a37a", "#d62728"), "int8": ("#9fc5e8", "#1f4e9c")}
+
+    def fastest(model, precision, ours):
+        return min((way["ms_min"] for row in rows if (row["model"], row["precision"]) == (model, precision) for label, ways in row["results"].items()
+                    for way in ways if label != "OncoQuant f32" and (label == "OncoQuant") == ours), default=None)
+
     groups = []
-    for model in models:
-        found = []
-        for name, colour, precision, ours in series:
-            times = [way["ms_min"] for row in rows if row["model"] == model and row["precision"] == precision for label, ways in row["results"].items()
-                     for way in ways if (label == "OncoQuant") == ours and label != "OncoQuant f32"]
-            found += [(name, colour, 1e3 / min(times))] if times else []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        yardstick, found = fastest(model, "f32", False), []
+        for precision, pair in colours.items():
+            times = [(name, colour, fastest(model, precision, ours)) for name, colour, ours in
+                     ((f"fastest peer {precision}", pair[0], False), (f"OncoQuant {precision}", pair[1], True))]
+            found += [(name, colour, yardstick / ms) for name, colour, ms in times if ms and yardstick]
         groups.append((model, found))
-    return bars("Patches per second, one thread", "", groups) if groups else None
+    return bars("Speed over the fastest peer in float32, one thread, one patch at a time", "", groups) if groups else None
 
 
 def main():

@@ -64,7 +64,7 @@ run_tests "sanitizers" "$OQ_ROOT/build-asan" --label-exclude "slow|package|netwo
 
 # Capping only lowers: on a processor without AVX-512 the second run repeats the first.
 for isa in AVX2 AVX512_CORE; do
-	ONEDNN_MAX_CPU_ISA=$isa run_tests "capped at $isa" "$OQ_ROOT/build" --label-regex golden "${without_long[@]}"
+	ONEDNN_MAX_CPU_ISA=$isa run_tests "capped at $isa" "$OQ_ROOT/build" --label-regex "golden|capped" "${without_long[@]}"
 done
 
 say "Summary ($((SECONDS - started)) s)"
