@@ -411,8 +411,12 @@ static int run_bench(bench *b, const char *const *packages, int count, bool json
 		status = measure(&subjects[whose(i, count)], b, &err);
 	for (int i = 0; i < count; i++)
 		summarise(&subjects[i]);
-	if (status == OQ_OK && b->energy)
+	if (status == OQ_OK && b->energy && !oq_cli_signal)
 		status = measure_energy(b, subjects, count, &err);
+	if (status == OQ_OK && oq_cli_signal) { /* half a measurement is none */
+		err = (oq_error){.code = "E_CANCELLED", .message = "bench: stopped before the end of the measurement"};
+		status = err.status = OQ_E_RESOURCE;
+	}
 	if (status == OQ_OK)
 		status = print_result(b, subjects, count, json, &err);
 	for (int i = 0; i < count; i++)
