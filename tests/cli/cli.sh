@@ -3,27 +3,10 @@
 # usage: cli.sh ONCOQUANT TEST_DATA WORK
 set -u
 oq=$1 data=$2 work=$3
-failures=0 checks=0
+# shellcheck source=tests/cli/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
 
-fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
-# expect CODE WORD COMMAND...: exit code, and a word on one line of stderr ("" = nothing)
-expect() {
-	local code=$1 word=$2 got lines
-	shift 2
-	checks=$((checks + 1))
-	"$@" >out.txt 2>err.txt
-	got=$?
-	lines=$(wc -l <err.txt)
-	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
-	if [ -n "$word" ]; then
-		[ "$lines" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
-	fi
-}
-same() {
-	checks=$((checks + 1))
-	cmp -s "$1" "$2" || fail "$1 and $2 differ"
-}
 # rows FILE SIZE FIRST COUNT: raw rows of an .npy with a 128-byte header
 rows() { tail -c +129 "$1" | tail -c +$((4 * $2 * $3 + 1)) | head -c $((4 * $2 * $4)); }
 

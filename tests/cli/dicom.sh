@@ -4,21 +4,12 @@
 # usage: dicom.sh ONCOQUANT TEST_DATA WORK
 set -u
 oq=$1 data=$2 work=$3
-failures=0 checks=0
+# shellcheck source=tests/cli/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 rm -rf "$work" && mkdir -p "$work/tmp" && cd "$work" || exit 1
 export TMPDIR=$work/tmp
 
-fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
 check() { checks=$((checks + 1)); "$@" || fail "$*"; }
-expect() { # CODE WORD COMMAND...
-	local code=$1 word=$2 got
-	shift 2
-	checks=$((checks + 1))
-	"$@" >out.txt 2>err.txt
-	got=$?
-	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
-	[ -z "$word" ] || { [ "$(wc -l <err.txt)" = 1 ] && grep -qF -- "$word" err.txt; } || fail "$*: expected one line with '$word', got: $(cat err.txt)"
-}
 
 expect 8 "dcm2niix is needed; it is not installed" env PATH=/nonexistent "$oq" inspect "$data/dicom/even" --dicom
 if ! command -v dcm2niix >/dev/null; then

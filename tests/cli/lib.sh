@@ -3,6 +3,7 @@
 failures=0 checks=0
 
 fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
+# expect CODE WORD COMMAND...: exit code, and a word on one line of stderr ("" = nothing)
 expect() {
 	local code=$1 word=$2 got
 	shift 2

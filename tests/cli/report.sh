@@ -3,25 +3,10 @@
 # usage: report.sh ONCOQUANT TEST_DATA WORK
 set -u
 oq=$1 data=$2 work=$3
-failures=0 checks=0
+# shellcheck source=tests/cli/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 rm -rf "$work" && mkdir -p "$work/in/similarity" "$work/scans" && cd "$work" || exit 1
 
-fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
-expect() {
-	local code=$1 word=$2 got
-	shift 2
-	checks=$((checks + 1))
-	"$@" >out.txt 2>err.txt
-	got=$?
-	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
-	if [ -n "$word" ]; then
-		[ "$(wc -l <err.txt)" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
-	fi
-}
-says() {
-	checks=$((checks + 1))
-	grep -qF -- "$2" "$1" || fail "$1 does not say $2"
-}
 # No document of the page's is fetched from anywhere, and nothing runs.
 self_contained() {
 	checks=$((checks + 1))

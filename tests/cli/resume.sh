@@ -4,22 +4,10 @@
 # usage: resume.sh ONCOQUANT TEST_DATA WORK [KILLS]
 set -u
 oq=$1 data=$2 work=$3 kills=${4:-8}
-failures=0 checks=0
+# shellcheck source=tests/cli/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
 
-fail() { failures=$((failures + 1)); echo "FAILED: $*" >&2; }
-# expect CODE WORD COMMAND...: exit code, and a word on one line of stderr ("" = nothing)
-expect() {
-	local code=$1 word=$2 got
-	shift 2
-	checks=$((checks + 1))
-	"$@" >out.txt 2>err.txt
-	got=$?
-	[ "$got" = "$code" ] || fail "$* ended with $got, expected $code: $(cat err.txt)"
-	if [ -n "$word" ]; then
-		[ "$(wc -l <err.txt)" = 1 ] && grep -qF -- "$word" err.txt || fail "$*: expected one line with '$word', got: $(cat err.txt)"
-	fi
-}
 check() { checks=$((checks + 1)); "$@" || fail "$*"; }
 # same A B: all three files of two results, the name of the data apart
 same() {

@@ -1,102 +1,47 @@
 /* An int8 package's codebook: in 8 bits with a scale per row, or as it was when that was asked for. The tokens of either package are rows of
  * its codebook, and a row in 8 bits is the row in float32 to half a step. On a network of two small convolutions and a lookup. */
-#include "check.h"
+#include "small_package.h"
 
 #include "core/cpu.h"
-#include "core/file.h"
 #include "core/mem.h"
-#include "core/package.h"
-#include "core/sha256.h"
 #include "nn/nn.h"
 #include "quantize/quantize.h"
-
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define CHANNELS 16
 #define CODES 20
 #define VOXELS 64 /* of the input, and tokens */
 
-static char folder[] = "/tmp/oq_codebook_XXXXXX";
 static float book[CODES * CHANNELS];
 
-static const struct {
-	const char *name;
-	int rank;
-	int64_t shape[5];
-	size_t count;
-} tensors[] = {{"w0", 5, {CHANNELS, 1, 3, 3, 3}, CHANNELS * 27}, {"w1", 5, {CHANNELS, CHANNELS, 3, 3, 3}, CHANNELS * CHANNELS * 27},
-	{"book", 3, {1, CODES, CHANNELS}, CODES * CHANNELS}};
-#define TENSORS 3
-
-static const char *in_folder(const char *name)
-{
-	static char paths[4][128];
-	static int next;
-	char *path = paths[next++ % 4];
-	snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-	return path;
-}
-
-static float random_unit(void)
-{
-	static uint64_t state = 7;
-	state = state * 6364136223846793005u + 1442695040888963407u;
-	return (float)(state >> 40) * 0x1p-23f - 1.0f;
-}
-
 /* The float package; or one whose codebook is codes, with `count` scales. */
-static void write_package(const char *folder_name, const float *scale, int64_t count)
+static void write_package(const char *name, const float *scale, int64_t count)
 {
 	static const char graph[] = "\"graph\": {\"inputs\": [{\"name\": \"patch\", \"shape\": [1, 4, 4, 4]}], \"outputs\": [\"mean\"], \"nodes\": ["
 		"{\"op\": \"conv\", \"name\": \"c0\", \"in\": [\"patch\"], \"weight\": \"w0\", \"stride\": [1, 1, 1], \"pad\": [[1, 1], [1, 1], [1, 1]]}, "
 		"{\"op\": \"conv\", \"name\": \"c1\", \"in\": [\"c0\"], \"weight\": \"w1\", \"stride\": [1, 1, 1], \"pad\": [[1, 1], [1, 1], [1, 1]]}, "
 		"{\"op\": \"vq_lookup\", \"name\": \"vq\", \"in\": [\"c1\"], \"codebook\": \"book\"}, "
-		"{\"op\": \"global_avg_pool\", \"name\": \"mean\", \"in\": [\"vq\"]}]}";
-	static float values[TENSORS][CHANNELS * CHANNELS * 27];
-	char json[4096], hex[65];
-	oq_error err = {0};
-	oq_safetensors_writer *writer = NULL;
+		"{\"op\": \"global_avg_pool\", \"name\": \"mean\", \"in\": [\"vq\"]}]}, ";
 	static const int8_t codes[CODES * CHANNELS] = {1};
-	char weights[64], model[64];
-	snprintf(weights, sizeof weights, "%s/weights.safetensors", folder_name);
-	snprintf(model, sizeof model, "%s/model.json", folder_name);
-	OQ_REQUIRE(mkdir(in_folder(folder_name), 0700) == 0);
-	OQ_REQUIRE(oq_safetensors_writer_open(in_folder(weights), &writer, &err) == OQ_OK);
-	int length = snprintf(json, sizeof json, "{\"format\": \"%s\", \"format_version\": %d, %s, \"weights\": {\"file\": \"weights.safetensors\", \"sha256\": {",
-		OQ_PACKAGE_FORMAT, OQ_PACKAGE_VERSION, graph);
-	const void *data[TENSORS + 1] = {values[0], values[1], values[2], scale};
-	size_t bytes[TENSORS + 1] = {0};
-	for (int i = 0; i < TENSORS + (count > 0); i++) {
-		const bool narrow = scale && i == 2, extra = i == TENSORS;
-		const char *name = extra ? "book#scale" : tensors[i].name;
-		oq_sha256 hash;
-		for (size_t k = 0; !extra && k < tensors[i].count; k++)
-			values[i][k] = 0.2f * random_unit();
-		data[i] = narrow ? codes : data[i];
-		bytes[i] = extra ? (size_t)count * sizeof *scale : tensors[i].count * (narrow ? 1 : sizeof(float));
-		oq_sha256_init(&hash);
-		oq_sha256_update(&hash, data[i], bytes[i]);
-		oq_sha256_hex(&hash, hex);
-		length += snprintf(json + length, sizeof json - (size_t)length, "%s\"%s\": \"%s\"", i ? ", " : "", name, hex);
-		OQ_REQUIRE(oq_safetensors_writer_declare(writer, name, narrow ? OQ_I8 : OQ_F32, extra ? 1 : tensors[i].rank, extra ? &count : tensors[i].shape,
-			&err) == OQ_OK);
-	}
-	for (int i = 0; i < TENSORS + (count > 0); i++)
-		OQ_REQUIRE(oq_safetensors_writer_data(writer, data[i], bytes[i], &err) == OQ_OK);
-	if (!scale)
+	static float values[3][CHANNELS * CHANNELS * 27];
+	small_tensor tensors[4] = {{"w0", OQ_F32, 5, {CHANNELS, 1, 3, 3, 3}, values[0]}, {"w1", OQ_F32, 5, {CHANNELS, CHANNELS, 3, 3, 3}, values[1]},
+		{"book", OQ_F32, 3, {1, CODES, CHANNELS}, values[2]}, {"book#scale", OQ_F32, 1, {count}, scale}};
+	for (int i = 0; i < 3; i++)
+		for (size_t k = 0; k < small_tensor_bytes(&tensors[i]) / sizeof(float); k++)
+			values[i][k] = 0.2f * random_float();
+	if (scale) {
+		tensors[2].dtype = OQ_I8;
+		tensors[2].data = codes;
+	} else {
 		memcpy(book, values[2], sizeof book);
-	length += snprintf(json + length, sizeof json - (size_t)length, "}}}");
-	OQ_REQUIRE(oq_safetensors_writer_commit(writer, &err) == OQ_OK);
-	OQ_REQUIRE(oq_file_write_all(in_folder(model), json, (size_t)length, &err) == OQ_OK);
+	}
+	write_small_package(name, graph, tensors, 3 + (count > 0));
 }
 
 static oq_status read_input(void *context, int64_t index, float *input, oq_error *err)
 {
 	(void)context;
 	(void)err;
-	for (int64_t i = 0; i < VOXELS; i++)
-		input[i] = (float)((i * 37 + index * 101 + i * i % (7 + index)) % 64) / 32.0f - 1.0f;
+	fill_patch(index, input, VOXELS);
 	return OQ_OK;
 }
 
@@ -180,14 +125,8 @@ static void check_scales(void)
 static void remove_all(void)
 {
 	static const char *const names[] = {"f32.oq", "narrow.oq", "wide.oq", "good.oq", "missing.oq", "few.oq", "many.oq", "zero.oq", "negative.oq"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char path[160];
-		snprintf(path, sizeof path, "%s/%s/model.json", folder, names[i]);
-		unlink(path);
-		snprintf(path, sizeof path, "%s/%s/weights.safetensors", folder, names[i]);
-		unlink(path);
-		rmdir(in_folder(names[i]));
-	}
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		remove_small_package(names[i]);
 	OQ_CHECK(rmdir(folder) == 0);
 }
 
@@ -199,7 +138,8 @@ int main(void)
 		printf("SKIPPED: no AVX2\n");
 		return 0;
 	}
-	OQ_REQUIRE(mkdtemp(folder) != NULL);
+	random_state = 7;
+	make_folder();
 	write_package("f32.oq", NULL, 0);
 	check_package("narrow.oq", false);
 	check_package("wide.oq", true);

@@ -1,35 +1,15 @@
 /* Norms that Winograd convolutions take over (fuse.c), on a small network with every case: the plan is the expected one, gives the numbers
  * of the plan that keeps every value and so fuses nothing, and the same bits for any number of threads; layers are described as before. */
-#include "check.h"
+#include "small_package.h"
 
 #include "core/cpu.h"
-#include "core/file.h"
 #include "core/mem.h"
-#include "core/sha256.h"
 #include "nn/nn.h"
-
-#include <unistd.h>
 
 #define CHANNELS 20
 #define EDGE 12 /* voxels: 27 tiles of F(4) */
 #define LAYERS 5
 #define TENSORS (LAYERS + 4)
-
-static char folder[] = "/tmp/oq_fuse_XXXXXX";
-static uint64_t state = 1;
-
-static float random_unit(void)
-{
-	state = state * 6364136223846793005u + 1442695040888963407u;
-	return (float)(state >> 40) * 0x1p-23f - 1.0f;
-}
-
-static const char *in_folder(const char *name)
-{
-	static char path[128];
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	return path;
-}
 
 #define CONV(NAME, INPUT, WEIGHT)                                                                                      \
 	"{\"op\": \"conv\", \"name\": \"" NAME "\", \"in\": [\"" INPUT "\"], \"weight\": \"" WEIGHT "\", \"stride\": [1, 1, 1], " \
@@ -46,39 +26,23 @@ static const char graph[] = "\"graph\": {\"inputs\": [{\"name\": \"patch\", \"sh
 	CONV("c3", "r2", "t3") "{\"op\": \"add\", \"name\": \"sum\", \"in\": [\"c3\", \"r2\"]}, "
 	"{\"op\": \"batch_norm\", \"name\": \"n3\", \"in\": [\"sum\"], \"weight\": \"t5\", \"bias\": \"t6\", \"mean\": \"t7\", \"var\": \"t8\", \"eps\": 1e-5}, "
 	RELU("r3", "n3") CONV("c4", "r3", "t4")
-	"{\"op\": \"add\", \"name\": \"last\", \"in\": [\"c4\", \"sum\"]}, {\"op\": \"global_avg_pool\", \"name\": \"mean\", \"in\": [\"last\"]}]}";
+	"{\"op\": \"add\", \"name\": \"last\", \"in\": [\"c4\", \"sum\"]}, {\"op\": \"global_avg_pool\", \"name\": \"mean\", \"in\": [\"last\"]}]}, ";
 
 static const char *const all_values[] = {"c0", "n0", "r0", "c1", "n1", "r1", "c2", "n2", "r2", "c3", "sum", "n3", "r3", "c4", "last", NULL};
 
 static void write_package(void)
 {
 	static float values[TENSORS][CHANNELS * CHANNELS * 27];
-	char json[8192], name[16], hex[65];
-	oq_error err = {0};
-	oq_safetensors_writer *writer = NULL;
-	OQ_REQUIRE(mkdtemp(folder) != NULL);
-	OQ_REQUIRE(oq_safetensors_writer_open(in_folder("weights.safetensors"), &writer, &err) == OQ_OK);
-	int length = snprintf(json, sizeof json, "{\"format\": \"%s\", \"format_version\": %d, %s, \"weights\": {\"file\": \"weights.safetensors\", "
-		"\"sha256\": {", OQ_PACKAGE_FORMAT, OQ_PACKAGE_VERSION, graph);
-	size_t counts[TENSORS];
+	static char names[TENSORS][16];
+	small_tensor tensors[TENSORS];
 	for (int i = 0; i < TENSORS; i++) {
-		const int64_t shape[5] = {CHANNELS, i ? CHANNELS : 1, 3, 3, 3};
-		counts[i] = i < LAYERS ? (size_t)(shape[0] * shape[1] * 27) : CHANNELS;
-		for (size_t k = 0; k < counts[i]; k++)
-			values[i][k] = i < LAYERS ? 0.1f * random_unit() : 1.5f + random_unit();
-		oq_sha256 hash;
-		oq_sha256_init(&hash);
-		oq_sha256_update(&hash, values[i], counts[i] * sizeof(float));
-		oq_sha256_hex(&hash, hex);
-		snprintf(name, sizeof name, "t%d", i);
-		length += snprintf(json + length, sizeof json - (size_t)length, "%s\"%s\": \"%s\"", i ? ", " : "", name, hex);
-		OQ_REQUIRE(oq_safetensors_writer_declare(writer, name, OQ_F32, i < LAYERS ? 5 : 1, shape, &err) == OQ_OK);
+		snprintf(names[i], sizeof names[i], "t%d", i);
+		tensors[i] = (small_tensor){names[i], OQ_F32, i < LAYERS ? 5 : 1, {CHANNELS, i ? CHANNELS : 1, 3, 3, 3}, values[i]};
+		for (size_t k = 0; k < small_tensor_bytes(&tensors[i]) / sizeof(float); k++)
+			values[i][k] = i < LAYERS ? 0.1f * random_float() : 1.5f + random_float();
 	}
-	for (int i = 0; i < TENSORS; i++)
-		OQ_REQUIRE(oq_safetensors_writer_data(writer, values[i], counts[i] * sizeof(float), &err) == OQ_OK);
-	length += snprintf(json + length, sizeof json - (size_t)length, "}}}");
-	OQ_REQUIRE(oq_safetensors_writer_commit(writer, &err) == OQ_OK);
-	OQ_REQUIRE(oq_file_write_all(in_folder("model.json"), json, (size_t)length, &err) == OQ_OK);
+	make_folder();
+	write_small_package("", graph, tensors, TENSORS);
 }
 
 /* The steps' labels in one line, and the embedding. */
@@ -159,12 +123,10 @@ int main(void)
 	oq_error err = {0};
 	write_package();
 	for (size_t i = 0; i < sizeof patch / sizeof *patch; i++)
-		patch[i] = random_unit();
+		patch[i] = random_float();
 	OQ_REQUIRE(oq_package_open(folder, &package, &err) == OQ_OK);
 	check_plans(package, patch);
 	oq_package_close(package);
-	unlink(in_folder("weights.safetensors"));
-	unlink(in_folder("model.json"));
-	rmdir(folder);
+	remove_small_package("");
 	return oq_checks_done();
 }

@@ -1,41 +1,16 @@
 /* The search of `quantize` beside its state file: what it has measured outlives a package that could not be written, is used by the next
  * run, which ends with the bytes of an undisturbed one, and goes when the package is there. On a network of four small convolutions. */
-#include "check.h"
+#include "small_package.h"
 
 #include "core/cpu.h"
-#include "core/file.h"
 #include "core/mem.h"
-#include "core/package.h"
-#include "core/sha256.h"
 #include "nn/nn.h"
 #include "quantize/quantize.h"
-
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define CHANNELS 16
 #define LAYERS 3   /* that can be quantised: the first convolution is a stem */
 #define EDGE 10
 #define VOXELS (EDGE * EDGE * EDGE) /* of the input: 64 tiles, from which on Winograd computes codes */
-
-static char folder[] = "/tmp/oq_search_XXXXXX";
-static uint64_t state = 1;
-
-static float random_unit(void)
-{
-	state = state * 6364136223846793005u + 1442695040888963407u;
-	return (float)(state >> 40) * 0x1p-23f - 1.0f;
-}
-
-/* One of four buffers. */
-static const char *in_folder(const char *name)
-{
-	static char paths[4][128];
-	static int next;
-	char *path = paths[next++ % 4];
-	snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-	return path;
-}
 
 /* The convolution "c<i>" and its relu, as JSON, reading `input`. */
 static int print_layer(int i, const char *input, char *text, size_t room)
@@ -47,45 +22,28 @@ static int print_layer(int i, const char *input, char *text, size_t room)
 static void write_package(void)
 {
 	static float weights[LAYERS + 1][CHANNELS * CHANNELS * 27];
-	char json[4096], input[16] = "patch", name[16], hex[65];
-	oq_error err = {0};
-	oq_safetensors_writer *writer = NULL;
-	OQ_REQUIRE(mkdir(in_folder("f32.oq"), 0700) == 0);
-	OQ_REQUIRE(oq_safetensors_writer_open(in_folder("f32.oq/weights.safetensors"), &writer, &err) == OQ_OK);
-	int length = snprintf(json, sizeof json, "{\"format\": \"%s\", \"format_version\": %d, \"graph\": {\"inputs\": [{\"name\": \"patch\", "
-		"\"shape\": [1, %d, %d, %d]}], \"outputs\": [\"mean\"], \"nodes\": [", OQ_PACKAGE_FORMAT, OQ_PACKAGE_VERSION, EDGE, EDGE, EDGE);
+	static char names[LAYERS + 1][16];
+	small_tensor tensors[LAYERS + 1];
+	char members[4096], input[16] = "patch";
+	int length = snprintf(members, sizeof members, "\"graph\": {\"inputs\": [{\"name\": \"patch\", \"shape\": [1, %d, %d, %d]}], "
+		"\"outputs\": [\"mean\"], \"nodes\": [", EDGE, EDGE, EDGE);
 	for (int i = 0; i <= LAYERS; i++) {
-		length += print_layer(i, input, json + length, sizeof json - (size_t)length);
+		length += print_layer(i, input, members + length, sizeof members - (size_t)length);
 		snprintf(input, sizeof input, "r%d", i);
+		snprintf(names[i], sizeof names[i], "w%d", i);
+		tensors[i] = (small_tensor){names[i], OQ_F32, 5, {CHANNELS, i ? CHANNELS : 1, 3, 3, 3}, weights[i]};
+		for (size_t k = 0; k < small_tensor_bytes(&tensors[i]) / sizeof(float); k++)
+			weights[i][k] = 0.1f * random_float();
 	}
-	length += snprintf(json + length, sizeof json - (size_t)length, "{\"op\": \"global_avg_pool\", \"name\": \"mean\", \"in\": [\"%s\"]}]}, "
-		"\"weights\": {\"file\": \"weights.safetensors\", \"sha256\": {", input);
-	for (int i = 0; i <= LAYERS; i++) {
-		const int64_t shape[5] = {CHANNELS, i ? CHANNELS : 1, 3, 3, 3};
-		size_t count = (size_t)(shape[0] * shape[1] * 27);
-		for (size_t k = 0; k < count; k++)
-			weights[i][k] = 0.1f * random_unit();
-		oq_sha256 hash;
-		oq_sha256_init(&hash);
-		oq_sha256_update(&hash, weights[i], count * sizeof(float));
-		oq_sha256_hex(&hash, hex);
-		snprintf(name, sizeof name, "w%d", i);
-		length += snprintf(json + length, sizeof json - (size_t)length, "%s\"%s\": \"%s\"", i ? ", " : "", name, hex);
-		OQ_REQUIRE(oq_safetensors_writer_declare(writer, name, OQ_F32, 5, shape, &err) == OQ_OK);
-	}
-	for (int i = 0; i <= LAYERS; i++)
-		OQ_REQUIRE(oq_safetensors_writer_data(writer, weights[i], (size_t)(CHANNELS * (i ? CHANNELS : 1) * 27) * sizeof(float), &err) == OQ_OK);
-	length += snprintf(json + length, sizeof json - (size_t)length, "}}}");
-	OQ_REQUIRE(oq_safetensors_writer_commit(writer, &err) == OQ_OK);
-	OQ_REQUIRE(oq_file_write_all(in_folder("f32.oq/model.json"), json, (size_t)length, &err) == OQ_OK);
+	snprintf(members + length, sizeof members - (size_t)length, "{\"op\": \"global_avg_pool\", \"name\": \"mean\", \"in\": [\"%s\"]}]}, ", input);
+	write_small_package("f32.oq", members, tensors, LAYERS + 1);
 }
 
 static oq_status read_input(void *context, int64_t index, float *input, oq_error *err)
 {
 	(void)context;
 	(void)err;
-	for (int64_t i = 0; i < VOXELS; i++)
-		input[i] = (float)((i * 37 + index * 101 + i * i % (7 + index)) % 64) / 32.0f - 1.0f;
+	fill_patch(index, input, VOXELS);
 	return OQ_OK;
 }
 
@@ -180,14 +138,8 @@ static void check_method(const char *path)
 static void remove_all(void)
 {
 	static const char *const names[] = {"f32.oq", "plain.oq", "resumed.oq", "forged.oq", "equalised.oq"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char path[160];
-		snprintf(path, sizeof path, "%s/%s/model.json", folder, names[i]);
-		unlink(path);
-		snprintf(path, sizeof path, "%s/%s/weights.safetensors", folder, names[i]);
-		unlink(path);
-		rmdir(in_folder(names[i]));
-	}
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		remove_small_package(names[i]);
 	OQ_CHECK(rmdir(folder) == 0); /* nothing else was left behind */
 }
 
@@ -200,7 +152,7 @@ int main(void)
 		printf("SKIPPED: no AVX2\n");
 		return 0;
 	}
-	OQ_REQUIRE(mkdtemp(folder) != NULL);
+	make_folder();
 	write_package();
 	char plain[128], resumed[128], forged[128];
 	snprintf(plain, sizeof plain, "%s", in_folder("plain.oq"));

@@ -1,16 +1,11 @@
 /* Ops that read and write bytes and bfloat16 themselves. Their float32 form on the plain instruction set stands against arithmetic in
  * double; every other form (types of inputs and result, instruction set, threads, in place) has exactly its bits, rounded once to the
  * type of the result by arithmetic of this file. Sizes fill no block, bytes saturate at both ends, nothing behind an array is touched. */
-#include "check.h"
+#include "small_package.h"
 
 #include "core/cpu.h"
-#include "core/dtype.h"
-#include "core/file.h"
 #include "core/mem.h"
-#include "core/sha256.h"
 #include "op.h"
-
-#include <unistd.h>
 
 #define WIDEST 520     /* channels that have tensors */
 #define GUARD 64       /* bytes behind every array */
@@ -40,12 +35,9 @@ static float weights[WIDEST], biases[WIDEST];
 static const int64_t widths[] = {1, 3, 17, 33, 100, 129, 520};
 static oq_package *package;
 
-static uint64_t state = 1;
-
 static uint32_t random_bits(void)
 {
-	state = state * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(state >> 33);
+	return (uint32_t)(random_next() >> 33);
 }
 
 static float random_unit(void)
@@ -55,76 +47,31 @@ static float random_unit(void)
 
 /* ---- Package ---- */
 
-static char folder[] = "/tmp/oq_typed_XXXXXX";
-static char path[64];
-
-static const char *in_folder(const char *name)
-{
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	return path;
-}
-
-static const struct tensor {
-	const char *name;
-	const float *data;
-	int64_t count;
-} window_tensors[] = {{"pad", weights, 192}, {"qs", biases, 32}, {"ks", weights + 40, 32}};
-#define WINDOW_TENSORS (sizeof window_tensors / sizeof *window_tensors)
 #define WIDTHS (sizeof widths / sizeof *widths)
-#define TENSORS (WINDOW_TENSORS + 2 * WIDTHS)
-
-static struct tensor tensor_at(size_t i, char name[16])
-{
-	struct tensor t;
-	if (i < WINDOW_TENSORS) {
-		t = window_tensors[i];
-		snprintf(name, 16, "%s", t.name);
-	} else {
-		bool bias = (i - WINDOW_TENSORS) % 2;
-		t = (struct tensor){.data = bias ? biases : weights, .count = widths[(i - WINDOW_TENSORS) / 2]};
-		snprintf(name, 16, "%s%lld", bias ? "b" : "w", (long long)t.count);
-	}
-	return t;
-}
+#define TENSORS (3 + 2 * WIDTHS)
 
 static void make_package(void)
 {
-	char json[4096], hex[65], name[16];
+	static char names[2 * WIDTHS][16];
+	small_tensor tensors[TENSORS] = {{"pad", OQ_F32, 1, {192}, weights}, {"qs", OQ_F32, 1, {32}, biases}, {"ks", OQ_F32, 1, {32}, weights + 40}};
 	oq_error err = {0};
-	oq_safetensors_writer *writer = NULL;
 	for (int i = 0; i < WIDEST; i++) {
 		weights[i] = random_unit();
 		biases[i] = random_unit();
 	}
-	OQ_REQUIRE(mkdtemp(folder) != NULL);
-	OQ_REQUIRE(oq_safetensors_writer_open(in_folder("weights.safetensors"), &writer, &err) == OQ_OK);
-	int length = snprintf(json, sizeof json, "{\"format\": \"%s\", \"format_version\": %d, \"weights\": {\"file\": \"weights.safetensors\", \"sha256\": {",
-		OQ_PACKAGE_FORMAT, OQ_PACKAGE_VERSION);
-	for (size_t i = 0; i < TENSORS; i++) {
-		const struct tensor t = tensor_at(i, name);
-		oq_sha256 hash;
-		oq_sha256_init(&hash);
-		oq_sha256_update(&hash, t.data, (size_t)t.count * sizeof *t.data);
-		oq_sha256_hex(&hash, hex);
-		length += snprintf(json + length, sizeof json - (size_t)length, "%s\"%s\": \"%s\"", i ? ", " : "", name, hex);
-		OQ_REQUIRE(oq_safetensors_writer_declare(writer, name, OQ_F32, 1, &t.count, &err) == OQ_OK);
+	for (size_t i = 0; i < 2 * WIDTHS; i++) {
+		snprintf(names[i], sizeof names[i], "%s%lld", i % 2 ? "b" : "w", (long long)widths[i / 2]);
+		tensors[3 + i] = (small_tensor){names[i], OQ_F32, 1, {widths[i / 2]}, i % 2 ? biases : weights};
 	}
-	for (size_t i = 0; i < TENSORS; i++) {
-		const struct tensor t = tensor_at(i, name);
-		OQ_REQUIRE(oq_safetensors_writer_data(writer, t.data, (size_t)t.count * sizeof *t.data, &err) == OQ_OK);
-	}
-	length += snprintf(json + length, sizeof json - (size_t)length, "}}}");
-	OQ_REQUIRE(oq_safetensors_writer_commit(writer, &err) == OQ_OK);
-	OQ_REQUIRE(oq_file_write_all(in_folder("model.json"), json, (size_t)length, &err) == OQ_OK);
+	make_folder();
+	write_small_package("", "", tensors, TENSORS);
 	OQ_REQUIRE(oq_package_open(folder, &package, &err) == OQ_OK);
 }
 
 static void remove_package(void)
 {
 	oq_package_close(package);
-	unlink(in_folder("weights.safetensors"));
-	unlink(in_folder("model.json"));
-	rmdir(folder);
+	remove_small_package("");
 }
 
 /* ---- Arithmetic in double ---- */
