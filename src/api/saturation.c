@@ -11,8 +11,7 @@ typedef struct tally {
 } tally;
 
 typedef struct observed {
-	const char *value;
-	float low, high; /* beyond them a code is clipped */
+	float low, high; /* of the value of that name: beyond them a code is clipped */
 } observed;
 
 struct oq_saturation {
@@ -43,7 +42,7 @@ static oq_status read_values(oq_saturation *s, oq_error *err)
 	for (const oq_json *entry = oq_json_first(values); entry; entry = oq_json_next(entry)) {
 		double scale = oq_json_number(oq_json_first(entry)), zero = oq_json_number(oq_json_next(oq_json_first(entry)));
 		s->names[s->count] = oq_json_key(entry);
-		s->values[s->count++] = (observed){.value = oq_json_key(entry), .low = (float)(scale * (-0.5 - zero)), .high = (float)(scale * (255.5 - zero))};
+		s->values[s->count++] = (observed){.low = (float)(scale * (-0.5 - zero)), .high = (float)(scale * (255.5 - zero))};
 	}
 	return OQ_OK;
 }

@@ -13,13 +13,6 @@ static const struct {
 	{"ctvit", oq_arch_ctvit}, {"davit", oq_arch_davit},
 };
 
-static const char *const names[] = {"segresenc", "resnet3d", "i3resnet", "unet3d", "nnunet", "swin", "ctvit", "davit", NULL};
-
-const char *const *oq_arch_families(void)
-{
-	return names;
-}
-
 oq_status oq_arch_build(const char *family, const oq_json *parameters, const char *where, oq_json **graph, oq_error *err)
 {
 	for (size_t i = 0; i < sizeof families / sizeof *families; i++)

@@ -194,11 +194,6 @@ const oq_tensor_info *oq_safetensors_find(const oq_safetensors *file, const char
 	return found ? *found : NULL;
 }
 
-const char *oq_safetensors_path(const oq_safetensors *file)
-{
-	return file->path;
-}
-
 oq_status oq_safetensors_read(const oq_safetensors *file, const oq_tensor_info *info, void *buffer, oq_error *err)
 {
 	return oq_file_read_at(file->fd, file->path, buffer, info->bytes, info->offset, OQ_E_MODEL, err);

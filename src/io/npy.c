@@ -175,20 +175,3 @@ size_t oq_npy_header(const int64_t *shape, int rank, char *buffer, size_t capaci
 	buffer[total - 1] = '\n';
 	return total;
 }
-
-oq_status oq_npy_write_f32(const char *path, const int64_t *shape, int rank, const float *data, oq_error *err)
-{
-	char header[512];
-	size_t bytes, length = oq_npy_header(shape, rank, header, sizeof header);
-	if (!length || !oq_size_product(shape, rank, sizeof *data, &bytes))
-		return oq_fail(err, OQ_E_INTERNAL, "E_NPY", "%s: its shape does not fit a .npy header", path);
-	oq_outfile *file = NULL;
-	OQ_TRY(oq_outfile_open(path, &file, err));
-	oq_status status = oq_outfile_write(file, header, length, err);
-	if (status == OQ_OK)
-		status = oq_outfile_write(file, data, bytes, err);
-	if (status == OQ_OK)
-		return oq_outfile_commit(file, err);
-	oq_outfile_abort(file);
-	return status;
-}

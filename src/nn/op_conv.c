@@ -127,12 +127,17 @@ static void own_shape(const oq_graph *graph, const oq_node *node, oq_conv_shape 
 static const char *const method_names[] = {[OQ_CONV_TAP_GEMM] = "tap-gemm", [OQ_CONV_WINOGRAD_F2] = "winograd-f2", [OQ_CONV_WINOGRAD_F4] = "winograd-f4",
 	[OQ_CONV_WINOGRAD_F2_BF16] = "winograd-f2-bf16"};
 
+static bool is_undilated(const oq_attributes *a)
+{
+	return a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1;
+}
+
 /* False: oneDNN's direct convolution. */
 static bool choose_method(oq_convolution choice, const oq_attributes *a, const oq_conv_shape *shape, oq_conv_method *method)
 {
 	oq_conv_method most = choice == OQ_CONVOLUTION_DIRECT ? OQ_CONV_TAP_GEMM : choice == OQ_CONVOLUTION_WINOGRAD ? OQ_CONV_WINOGRAD_F2
 		: OQ_CONV_WINOGRAD_F4;
-	return a->groups == 1 && a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1 && oq_conv_choose(shape, most, method);
+	return a->groups == 1 && is_undilated(a) && oq_conv_choose(shape, most, method);
 }
 
 /* In bfloat16 F(2) takes the maps that are too small for F(4): there it saves half of the products' time, on larger ones less, as it moves
@@ -198,7 +203,7 @@ static bool prefers_winograd_codes(oq_convolution choice, const oq_node *node, c
 	int64_t tiles = 1;
 	for (int axis = 0; axis < OQ_SPATIAL; axis++)
 		tiles *= (shape->out[axis] + 2) / 3;
-	return choice != OQ_CONVOLUTION_DIRECT && !node->gelu && a->groups == 1 && a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1
+	return choice != OQ_CONVOLUTION_DIRECT && !node->gelu && a->groups == 1 && is_undilated(a)
 		&& tiles >= CODE_TILES && oq_conv_i8_supports(shape);
 }
 
@@ -228,8 +233,7 @@ static bool is_depthwise(const oq_node *node, const oq_conv_shape *shape)
 {
 	const oq_attributes *a = &node->attributes;
 	return a->groups == shape->in_channels && a->groups == shape->out_channels && a->groups > 1 && !node->activated
-		&& a->dilation[0] == 1 && a->dilation[1] == 1 && a->dilation[2] == 1
-		&& a->kernel[0] * a->kernel[1] * a->kernel[2] <= OQ_DEPTHWISE_MAX_TAPS;
+		&& is_undilated(a) && a->kernel[0] * a->kernel[1] * a->kernel[2] <= OQ_DEPTHWISE_MAX_TAPS;
 }
 
 static oq_status plan_depthwise(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, const float *weights, oq_error *err)

@@ -6,7 +6,5 @@
 
 /* Builds the object "graph" for `family` from the recipe's "parameters". Unknown family or parameter: OQ_E_MODEL. */
 oq_status oq_arch_build(const char *family, const oq_json *parameters, const char *where, oq_json **graph, oq_error *err);
-/* Names of the known families, NULL-terminated. */
-const char *const *oq_arch_families(void);
 
 #endif

@@ -26,7 +26,6 @@ void oq_safetensors_close(oq_safetensors *file);
 int oq_safetensors_count(const oq_safetensors *file);
 const oq_tensor_info *oq_safetensors_at(const oq_safetensors *file, int index); /* in order of offset */
 const oq_tensor_info *oq_safetensors_find(const oq_safetensors *file, const char *name); /* NULL when absent */
-const char *oq_safetensors_path(const oq_safetensors *file);
 /* Raw bytes into `buffer` (info->bytes). */
 oq_status oq_safetensors_read(const oq_safetensors *file, const oq_tensor_info *info, void *buffer, oq_error *err);
 

@@ -23,7 +23,5 @@ void oq_npy_close(oq_npy *npy);
 
 /* Header of a C-order '<f4' array, padded to 64 bytes; returns its length or 0 when it does not fit `capacity`. */
 size_t oq_npy_header(const int64_t *shape, int rank, char *buffer, size_t capacity);
-/* Whole array in one go, atomically. */
-oq_status oq_npy_write_f32(const char *path, const int64_t *shape, int rank, const float *data, oq_error *err);
 
 #endif
