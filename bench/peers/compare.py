@@ -20,10 +20,10 @@ import numpy as np
 
 import machine
 from nets import images_per_patch, relative_l2
+from tables import MODELS, OURS, YARDSTICK, best, markdown
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-MODELS = ("ct-fm", "vista3d", "fmcib", "merlin", "astra", "models-genesis", "suprem", "pasta", "voco", "ct-clip")
 # Column of the tables -> the ways to run it, the precisions it has.
 PEERS = {
     "PyTorch eager": (("torch-eager", "torch-eager-channels-last"), ("f32", "bf16")),
@@ -33,7 +33,6 @@ PEERS = {
 }
 # They compile or convert for longer than a contest takes, and are seldom the fastest.
 SLOW_STARTERS = ["PyTorch eager", "PyTorch compile"]
-OURS, YARDSTICK = "OncoQuant", "OncoQuant f32"
 PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "onnx", "numpy")
 # Of one contestant while it loads, in sizes of the float32 weights; generous, so that nothing swaps.
 MEMORY_PER_CONTESTANT = 5
@@ -188,56 +187,6 @@ def contest(options, packages, folder, threads, batch, precision):
     return {"precision": precision, "threads": threads, "batch": batch, "together": together, "results": results, "failures": failures}
 
 
-def best(row, label):
-    ways = row["results"].get(label)
-    return min(ways, key=lambda way: way["ms_min"]) if ways else None
-
-
-def fastest_peer(row):
-    return min((best(row, label) for label in PEERS if best(row, label)), key=lambda way: way["ms_min"], default=None)
-
-
-def table(rows, cell):
-    labels = [*PEERS, OURS]
-    lines = ["| model | precision | threads | batch | " + " | ".join(labels) + " |", "|-|-|-|-|" + "-|" * len(labels)]
-    for row in rows:
-        cells = [cell(best(row, label)) if best(row, label) else "-" for label in labels]
-        lines.append(f"| {row['model']} | {row['precision']} | {row['threads']} | {row['batch']} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def ratios(rows):
-    lines = ["| model | precision | threads | batch | fastest peer | by minimum | by median | than our f32, by minimum | by median |", "|-|-|-|-|-|-|-|-|-|"]
-    for row in rows:
-        ours = best(row, OURS)
-        if not ours:
-            continue
-        peer, own = fastest_peer(row), best(row, YARDSTICK)
-        cells = [peer["runtime"] if peer else "-"]
-        for other in (peer, own):
-            cells += [f"{other[time] / ours[time]:.2f}" if other else "-" for time in ("ms_min", "ms_median")]
-        lines.append(f"| {row['model']} | {row['precision']} | {row['threads']} | {row['batch']} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def markdown(report):
-    rows, lines = report["rows"], machine.markdown(report["machine"])
-    lines += [f"{report['rounds']} rounds of {report['seconds']:g} s for each contestant; {100 * report['busy']:.0f} % of the processors were busy with something else before it began.", ""]
-    apart = sorted({row["model"] for row in rows if not row["together"]})
-    lines += [f"One contestant after another, for want of memory: {', '.join(apart)}.", ""] if apart else []
-    lines += ["Milliseconds per patch, minimum (median):", ""]
-    lines += table(rows, lambda way: f"{way['ms_min']:.1f} ({way['ms_median']:.1f})")
-    lines += ["", "OncoQuant against the fastest peer of the same precision, and against its own float32 in the same contest: the other's time over ours, so more than 1 means OncoQuant is faster.", ""]
-    lines += ratios(rows)
-    lines += ["", "Largest relative L2 difference of an embedding from the same network in float64:", ""]
-    lines += table(rows, lambda way: "-" if way["relative_l2"] is None else f"{way['relative_l2']:.1e}")
-    lines += ["", "Peak memory of the process (MB), loading included:", ""]
-    lines += table(rows, lambda way: f"{way['peak_rss_mb']:.0f}")
-    failures = [f"- {row['model']}, {row['precision']}, threads {row['threads']}, batch {row['batch']}: {message}" for row in rows for message in row["failures"].values()]
-    lines += ["", "Failed:", "", *failures] if failures else []
-    return "\n".join(lines) + "\n"
-
-
 def make_package(options, model):
     """Full-size deterministic weights; astra's real ones where scripts/fetch_astra.sh has put them."""
     package = options.out / f"{model}.oq"
@@ -340,7 +289,7 @@ def main():
                 f"{label} {best(row, label)['ms_min']:.1f}" for label in (*PEERS, OURS) if best(row, label)) + " ms", flush=True)
             # After every row, so that an interrupted run leaves what it has.
             (options.out / "networks.json").write_text(json.dumps(report, indent="\t") + "\n")
-            (options.out / "networks.md").write_text(markdown(report))
+            (options.out / "networks.md").write_text(markdown([report]))
 
 
 if __name__ == "__main__":
