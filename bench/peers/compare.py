@@ -86,18 +86,31 @@ class Peer:
         self.log.close()
 
 
+def package_of_images(package, folder, count):
+    """The same network for a patch of `count` images, which a package of whole patches would run for minutes. Returns package and patch."""
+    few, description = folder / package.name, json.loads((package / "model.json").read_text())
+    few.mkdir(exist_ok=True)
+    description["preprocessing"]["size"] = [count] * 3
+    (few / "model.json").write_text(json.dumps(description))
+    (few / "weights.safetensors").unlink(missing_ok=True)
+    (few / "weights.safetensors").symlink_to((package / "weights.safetensors").resolve())
+    return few, np.load(folder / "patches.npy")[:1, ..., :count, :count, :count]
+
+
 class Oncoquant:
     """The command itself, started anew for every turn."""
 
-    def __init__(self, tool, package, folder, threads, batch, precision):
+    def __init__(self, tool, package, folder, threads, batch, precision, images):
         self.runtime = f"oncoquant-{precision}"
         # A package of 8-bit codes knows its precision; the others are float32 packages, asked for less.
         choice = [] if precision == "int8" else ["--precision", precision]
-        self.command = [tool, "bench", package, "--threads", str(threads), "--batch", str(batch), "--json", *choice]
-        self.threads, self.ms, self.minimum, self.medians = threads, [], np.inf, []
+        self.threads, self.batch, self.images, self.ms, self.minimum = threads, batch, images, [], np.inf
         self.peak_rss_mb = 0
-        patches = folder / "batch.npy"
-        np.save(patches, np.load(folder / "patches.npy")[:batch])
+        patches, chosen = folder / "batch.npy", np.load(folder / "patches.npy")[:batch]
+        if images > 1:
+            package, chosen = package_of_images(package, folder, batch)
+        self.command = [tool, "bench", package, "--threads", str(threads), "--batch", str(1 if images > 1 else batch), "--json", *choice]
+        np.save(patches, chosen)
         self.call([tool, "embed", package, "--patches", patches, "-o", folder / f"{self.runtime}.npy", "--threads", str(threads),
                    "--quiet", "--allow-uncertified", *choice])
         self.embeddings = np.load(folder / f"{self.runtime}.npy")
@@ -110,10 +123,10 @@ class Oncoquant:
 
     def turn(self, seconds):
         answer = json.loads(self.call([*self.command, "--seconds", str(seconds)]))
-        self.batch = answer["batch"]
-        # It reports minimum and median of its runs; the table's median is that of the turns' medians.
-        self.ms += [answer["ms_per_patch_median"] * self.batch]
-        self.minimum = min(self.minimum, answer["ms_per_patch_min"])
+        # Of whole patches. It reports minimum and median of its runs; the table's median is that of the turns' medians.
+        scale = self.images / self.batch if self.images > 1 else 1
+        self.ms += [answer["ms_per_patch_median"] * scale]
+        self.minimum = min(self.minimum, answer["ms_per_patch_min"] * scale)
         self.open_seconds = answer["open_seconds"]
         self.peak_rss_mb = max(self.peak_rss_mb, answer["peak_rss_mb"])
 
@@ -123,10 +136,10 @@ class Oncoquant:
 
 def result(contestant, batch, images, reference):
     own = isinstance(contestant, Oncoquant)
-    per_patch = [ms / contestant.batch if own else ms * images / batch for ms in contestant.ms]
+    per_patch = contestant.ms if own else [ms * images / batch for ms in contestant.ms]
     return {"runtime": contestant.runtime, "runs": len(per_patch), "ms_min": min(per_patch + [getattr(contestant, "minimum", np.inf)]),
             "ms_median": statistics.median(per_patch),
-            # Ours is the mean over all images of a patch, for which there is no float64.
+            # Ours is a mean over images, for which there is no float64.
             "relative_l2": max(relative_l2(x, y) for x, y in zip(contestant.embeddings, reference)) if images == 1 or not own else None,
             "peak_rss_mb": contestant.peak_rss_mb, "open_seconds": contestant.open_seconds}
 
@@ -148,27 +161,27 @@ def take_turns(entrants, options):
     return failures
 
 
-def starters(options, packages, folder, threads, batch, precision):
-    """[(label, way, function that opens the contestant)]; batch: as many patches or images as the peers take at a time"""
+def starters(options, packages, folder, threads, batch, precision, images):
+    """[(label, way, function that opens the contestant)]; batch: as many patches, or images of one, as are taken at a time"""
     def peer(way):
         return lambda: Peer(folder, way, threads, batch, precision)
 
     def own(precision):
-        return lambda: Oncoquant(options.oncoquant, packages[precision], folder, threads, batch, precision)
+        return lambda: Oncoquant(options.oncoquant, packages[precision], folder, threads, batch, precision, images)
 
     without = options.without + (SLOW_STARTERS if options.brief and (threads, batch) != (options.threads[0], options.batches[0]) else [])
     found = [(label, way, peer(way)) for label, (ways, precisions) in PEERS.items() for way in ways
              if precision in precisions and label not in without and not (way == "openvino-requests" and batch == 1)]
-    batch = 1 if images_per_patch(packages["f32"]) > 1 else batch
     found.append((OURS, f"oncoquant-{precision}", own(precision)))
     return found if precision == "f32" else [*found, (YARDSTICK, "oncoquant-f32", own("f32"))]
 
 
 def contest(options, packages, folder, threads, batch, precision):
-    """One row of the tables: label -> results of its ways. Where a patch is many images the peers run two, and their time is scaled up."""
+    """One row of the tables: label -> results of its ways. Where a patch is many images, all run a few, and the time is scaled up."""
     results, failures, images = {}, {}, images_per_patch(packages["f32"])
-    reference = np.load(folder / "reference.npy")[:batch] if images == 1 else np.load(folder / "reference.npy")
-    contestants = starters(options, packages, folder, threads, batch if images == 1 else len(reference), precision)
+    reference = np.load(folder / "reference.npy")
+    count = batch if images == 1 else len(reference)
+    contestants = starters(options, packages, folder, threads, count, precision, images)
     need = MEMORY_PER_CONTESTANT * (packages["f32"] / "weights.safetensors").stat().st_size * len(contestants)
     together = need < machine.memory_available()
     for group in [contestants] if together else [[one] for one in contestants]:
@@ -181,7 +194,7 @@ def contest(options, packages, folder, threads, batch, precision):
         failures.update(take_turns(entrants, options))
         for label, contestant in entrants:
             if contestant.runtime not in failures:
-                results.setdefault(label, []).append(result(contestant, batch if images == 1 else len(reference), images, reference))
+                results.setdefault(label, []).append(result(contestant, count, images, reference[:count]))
     for message in failures.values():
         print(f"   {message}", file=sys.stderr)
     return {"precision": precision, "threads": threads, "batch": batch, "together": together, "results": results, "failures": failures}
