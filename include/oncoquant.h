@@ -439,19 +439,30 @@ OQ_API oq_status oq_report_write(const oq_report_options *options, oq_error *err
 
 /* ---- 10. Energy ----------------------------------------------------------------------------------------------------- */
 
-typedef struct oq_energy oq_energy;
+typedef struct oq_energy_options {
+	const char *powercap; /* Linux's tree of counters (RAPL); NULL: "/sys/class/powercap" */
+	const char *perf;     /* performance events, taken when that tree does not tell and to check it by; NULL: "/sys/bus/event_source/devices/power" */
+	const char *system;   /* below it proc/stat (other load), proc/cpuinfo and sys/devices/system/cpu (the machine's state) are read; NULL: "" */
+	double tdp_watts;     /* thermal design power of all processors together, to estimate from and to judge by; 0: not known */
+	int threads;          /* that the work uses */
+} oq_energy_options;
+#define OQ_ENERGY_SUBJECTS 8
+#define OQ_ENERGY_IDLE (-1)
 
-/* Counters of Linux's powercap tree (RAPL): processor packages, and DRAM where it has a zone of its own; mirrored and memory-mapped twins are
- * counted once. `root`: "/sys/class/powercap", or another tree. OQ_E_UNSUPPORTED when there is none (virtual machines seldom have one),
- * OQ_E_RESOURCE when it may not be read; the message says how an administrator can allow it. */
-OQ_API oq_status oq_energy_open(const char *root, oq_energy **out, oq_error *err);
-/* The same through performance events, for where that tree is missing or root's alone. `root`: "/sys/bus/event_source/devices/power". */
-OQ_API oq_status oq_energy_open_perf(const char *root, oq_energy **out, oq_error *err);
+typedef struct oq_energy oq_energy; /* one thread at a time */
+/* Succeeds without counters, too: oq_energy_json then says why there are none. */
+OQ_API oq_status oq_energy_open(const oq_energy_options *options, oq_energy **out, oq_error *err);
 OQ_API void oq_energy_close(oq_energy *energy);
-/* Joules since opening. Counters wrap after minutes: read at least every ten seconds. */
-OQ_API oq_status oq_energy_read(oq_energy *energy, double *joules, oq_error *err);
-/* "package-0 + dram" */
-OQ_API const char *oq_energy_zones(const oq_energy *energy);
+/* Whether anything is counted; without, there is nothing to wait for. */
+OQ_API bool oq_energy_counts(const oq_energy *energy);
+/* A turn from begin to end: of the idle machine, or of a subject (0 to 7), which computed `patches` in it; up to 64 of each, a second or longer, the
+ * subjects alternating. Counters wrap after minutes: tick at least every ten seconds within a turn. */
+OQ_API void oq_energy_begin(oq_energy *energy);
+OQ_API void oq_energy_tick(oq_energy *energy);
+OQ_API void oq_energy_end(oq_energy *energy, int subject, int64_t patches);
+/* What a patch of `subject` costs: label ("measured-rapl", "rapl-suspect", "estimate-tdp", "none"), why, joules with 95 % intervals over the turns, watts,
+ * other load, ratio to subject 0, state of the machine. `seconds_per_patch`: for an estimate. docs/performance.md has the rules. */
+OQ_API oq_status oq_energy_json(const oq_energy *energy, int subject, double seconds_per_patch, char **json, oq_error *err);
 
 #ifdef __cplusplus
 }

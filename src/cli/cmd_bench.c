@@ -26,8 +26,9 @@ typedef struct bench {
 	int64_t threads, batch;
 	bool shared, profile, strict, energy, alone;
 	int precision, convolution;
-	const char *powercap, *perf;
-	double tdp, idle_seconds, energy_seconds; /* watts; how long to look at the idle machine, and at each package */
+	oq_energy_options counters;
+	int64_t repeats;                     /* turns of each package when energy is measured */
+	double idle_seconds, energy_seconds; /* how long to look at the idle machine, and at each package in a turn */
 	double seconds;
 } bench;
 
@@ -35,14 +36,6 @@ typedef struct timing {
 	double minimum, median; /* ms per patch */
 	int runs;
 } timing;
-
-/* What a patch costs. `label` says how much to believe it. */
-typedef struct cost {
-	const char *label, *source; /* "measured-rapl", "estimate-tdp", "none"; "powercap", "perf" */
-	char zones[256], why[2048];
-	double idle_watts, watts, total, active; /* joules per patch: with, and without what the idle machine takes */
-	double seconds;
-} cost;
 
 /* A package on the bench. Several take turns, A B B A, so that a machine that grows warm or busy treats them alike. */
 typedef struct subject {
@@ -53,9 +46,7 @@ typedef struct subject {
 	double *times;          /* [runs] ms per patch, of all turns */
 	int runs;
 	timing timing;
-	double joules, seconds; /* of all turns, and the patches they saw */
-	int64_t count;
-	cost cost;
+	cJSON *energy;          /* oq_energy_json, or NULL */
 } subject;
 
 static int compare_doubles(const void *a, const void *b)
@@ -152,34 +143,31 @@ static double total_gflop(const char *text)
 	return sum;
 }
 
-static void print_energy(const cost *c)
+static bool is_label(const cJSON *energy, const char *label)
 {
-	if (!strcmp(c->label, "none"))
-		printf("  energy: n/a: %s\n", c->why);
-	else if (!strcmp(c->label, "estimate-tdp"))
-		printf("  energy: %.3g J per patch [estimate-tdp: %.1f W times the time; no measurement: %s]\n", c->total, c->watts, c->why);
-	else
-		printf("  energy: %.3g J per patch, %.3g J above idle [measured-rapl by %s: %s; %.1f W, idle %.1f W, over %.0f s; CPU package energy, not the wall's]\n", c->total,
-			c->active, c->source, c->zones, c->watts, c->idle_watts, c->seconds);
+	return !strcmp(oq_cli_text(energy, "label"), label);
 }
 
-static void add_energy(cJSON *out, const cost *c)
+/* A doubtful figure is told with its doubt. */
+static void print_energy(const cJSON *e)
 {
-	cJSON *energy = cJSON_AddObjectToObject(out, "energy");
-	cJSON_AddStringToObject(energy, "label", c->label);
-	if (c->why[0])
-		cJSON_AddStringToObject(energy, "why", c->why);
-	if (!strcmp(c->label, "none"))
-		return;
-	cJSON_AddNumberToObject(energy, "joules_per_patch", c->total);
-	cJSON_AddNumberToObject(energy, "watts", c->watts);
-	if (strcmp(c->label, "measured-rapl"))
-		return;
-	cJSON_AddStringToObject(energy, "source", c->source);
-	cJSON_AddStringToObject(energy, "zones", c->zones);
-	cJSON_AddNumberToObject(energy, "joules_per_patch_above_idle", c->active);
-	cJSON_AddNumberToObject(energy, "idle_watts", c->idle_watts);
-	cJSON_AddNumberToObject(energy, "seconds", c->seconds);
+	const char *why = oq_cli_text(e, "why");
+	if (is_label(e, "none")) {
+		printf("  energy: n/a: %s\n", why);
+	} else if (is_label(e, "estimate-tdp")) {
+		printf("  energy: %.3g J per patch [estimate-tdp: %.1f W times the time; no measurement: %s]\n", oq_cli_number(e, "joules_per_patch"), oq_cli_number(e, "watts"), why);
+	} else {
+		printf("  energy: %.3g J per patch (95 %% interval %.3g to %.3g, %.0f turns), %.3g J above idle", oq_cli_number(e, "joules_per_patch"),
+			oq_cli_number(e, "joules_per_patch_low"), oq_cli_number(e, "joules_per_patch_high"), oq_cli_number(e, "repeats"),
+			oq_cli_number(e, "joules_per_patch_above_idle"));
+		printf(" [%s by %s: %s; %.1f W, idle %.1f W, over %.0f s, other load up to %.0f %%; CPU package energy, not the wall's]\n", oq_cli_text(e, "label"),
+			oq_cli_text(e, "source"), oq_cli_text(e, "zones"), oq_cli_number(e, "watts"), oq_cli_number(e, "idle_watts"), oq_cli_number(e, "seconds"),
+			100 * oq_cli_number(e, "other_load"));
+		if (why[0])
+			printf("  energy is doubtful: %s\n", why);
+		if (oq_cli_text(e, "note")[0])
+			printf("  energy: %s\n", oq_cli_text(e, "note"));
+	}
 }
 
 static cJSON *describe(const bench *b, const subject *x, const cJSON *model, const char *steps_text)
@@ -196,11 +184,11 @@ static cJSON *describe(const bench *b, const subject *x, const cJSON *model, con
 	cJSON_AddNumberToObject(out, "gflop_per_patch", total_gflop(steps_text));
 	if (b->alone) /* memory is the process's */
 		cJSON_AddNumberToObject(out, "peak_rss_mb", peak_rss_mb());
-	static const char *const copied[] = {"precision_asked", "precision_used", "convolutions", "weight_bytes", "session_bytes", "open_seconds", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
+	static const char *const copied[] = {"precision_asked", "precision_used", "convolutions", "weight_bytes", "session_bytes", "open_seconds", "package_sha256", "tool_version", "processor", "kernels", "onednn_version", "onednn_isa"};
 	for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
 		cJSON_AddItemToObject(out, copied[i], cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(model, copied[i]), true));
-	if (b->energy)
-		add_energy(out, &x->cost);
+	if (x->energy)
+		cJSON_AddItemToObject(out, "energy", cJSON_Duplicate(x->energy, true));
 	if (b->profile)
 		cJSON_AddItemToObject(out, "steps", cJSON_Parse(steps_text));
 	return out;
@@ -219,20 +207,21 @@ static void print_for_people(const bench *b, const subject *x, const cJSON *mode
 		oq_cli_text(model, "precision_note")[0] ? "; " : "", oq_cli_text(model, "precision_note"));
 	printf("  opened in %.2f s, %.0f MB weights, %.0f MB per lane, peak memory %.0f MB\n", oq_cli_number(model, "open_seconds"),
 		oq_cli_number(model, "weight_bytes") / 1e6, oq_cli_number(model, "session_bytes") / 1e6, peak_rss_mb());
-	if (b->energy)
-		print_energy(&x->cost);
+	if (x->energy)
+		print_energy(x->energy);
 	if (b->profile)
 		print_profile(steps_text, gflop);
 }
 
-/* Of the others beside the first; an estimate's ratio is that of the times and says nothing more. */
-static void print_beside(const subject *x, int count, bool energy)
+/* Of the others beside the first. Energy only where both were measured: an estimate's ratio is that of the times and says nothing more. */
+static void print_beside(const subject *x, int count)
 {
 	printf("beside the first, in turns there and back:\n");
 	for (int i = 1; i < count; i++) {
 		printf("  %s: %.2f times as fast", x[i].package, x[0].timing.median / x[i].timing.median);
-		if (energy && !strcmp(x[0].cost.label, "measured-rapl") && x[0].cost.total > 0)
-			printf(", %.2f times the energy per patch", x[i].cost.total / x[0].cost.total);
+		if (cJSON_HasObjectItem(x[i].energy, "times_first"))
+			printf(", %.3f times the energy per patch (95 %% interval %.3f to %.3f)", oq_cli_number(x[i].energy, "times_first"),
+				oq_cli_number(x[i].energy, "times_first_low"), oq_cli_number(x[i].energy, "times_first_high"));
 		printf("\n");
 	}
 }
@@ -264,64 +253,10 @@ static oq_status print_result(const bench *b, const subject *subjects, int count
 		puts(text);
 		cJSON_free(text);
 	} else if (status == OQ_OK && count > 1) {
-		print_beside(subjects, count, b->energy);
+		print_beside(subjects, count);
 	}
 	cJSON_Delete(all);
 	return status;
-}
-
-/* Joules over `seconds` of waiting or, with a subject, of its running; counters wrap, so they are read often. */
-static oq_status watch(oq_energy *energy, subject *x, const bench *b, double seconds, double *joules, double *took, oq_error *err)
-{
-	double start = oq_cli_seconds(), before;
-	oq_status status = oq_energy_read(energy, &before, err);
-	while (status == OQ_OK) {
-		if (x)
-			status = oq_session_run(x->session, x->patches, b->batch, x->embeddings, err);
-		else
-			nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
-		if (x)
-			x->count += b->batch;
-		if (status == OQ_OK)
-			status = oq_energy_read(energy, joules, err);
-		*took = oq_cli_seconds() - start;
-		if (*took >= seconds || oq_cli_signal)
-			break;
-	}
-	*joules -= before;
-	return status;
-}
-
-static void estimate(const bench *b, subject *x)
-{
-	double load = (double)b->threads / (double)sysconf(_SC_NPROCESSORS_ONLN);
-	x->cost.label = b->tdp > 0 ? "estimate-tdp" : "none";
-	x->cost.watts = b->tdp * (0.1 + 0.9 * load * load * load);
-	x->cost.total = x->cost.watts * x->timing.median / 1e3;
-}
-
-static void conclude(subject *x, double idle_watts)
-{
-	cost *c = &x->cost;
-	c->idle_watts = idle_watts;
-	c->seconds = x->seconds;
-	c->watts = x->joules / x->seconds;
-	c->total = x->joules / (double)x->count;
-	c->active = (x->joules - idle_watts * x->seconds) / (double)x->count;
-}
-
-/* The powercap tree, or else performance events; false, with the reasons of both in `why`, when neither tells. */
-static bool open_counters(const bench *b, oq_energy **energy, const char **source, char why[2048])
-{
-	oq_error first = {0}, second = {0};
-	*source = "powercap";
-	if (oq_energy_open(b->powercap, energy, &first) == OQ_OK)
-		return true;
-	*source = "perf";
-	if (oq_energy_open_perf(b->perf, energy, &second) == OQ_OK)
-		return true;
-	snprintf(why, 2048, "%.1000s; %.1000s", first.message, second.message);
-	return false;
 }
 
 /* Alone, or there and back: A B B A. */
@@ -335,32 +270,71 @@ static int whose(int turn, int count)
 	return turn < count ? turn : 2 * count - 1 - turn;
 }
 
+static void watch_idle(oq_energy *energy, double seconds)
+{
+	double start = oq_cli_seconds();
+	oq_energy_begin(energy);
+	while (oq_cli_seconds() - start < seconds && !oq_cli_signal) {
+		nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+		oq_energy_tick(energy);
+	}
+	oq_energy_end(energy, OQ_ENERGY_IDLE, 0);
+}
+
+/* One turn: whole batches until time is up. */
+static oq_status watch(oq_energy *energy, subject *x, int index, const bench *b, oq_error *err)
+{
+	double start = oq_cli_seconds();
+	int64_t patches = 0;
+	oq_status status = OQ_OK;
+	oq_energy_begin(energy);
+	do {
+		status = oq_session_run(x->session, x->patches, b->batch, x->embeddings, err);
+		patches += b->batch;
+		oq_energy_tick(energy);
+	} while (status == OQ_OK && oq_cli_seconds() - start < b->energy_seconds && !oq_cli_signal);
+	oq_energy_end(energy, index, patches);
+	return status;
+}
+
+/* The idle machine has let the processor cool: ten seconds or 20 patches before anything counts. */
+static oq_status warm_up(subject *x, const bench *b, oq_error *err)
+{
+	double start = oq_cli_seconds();
+	oq_status status = OQ_OK;
+	for (int64_t patches = 0; status == OQ_OK && patches < 20 && oq_cli_seconds() - start < 10 && !oq_cli_signal; patches += b->batch)
+		status = oq_session_run(x->session, x->patches, b->batch, x->embeddings, err);
+	return status;
+}
+
+/* Idle, warm, then there and back: A B B A A B ... */
+static oq_status run_turns(oq_energy *energy, const bench *b, subject *subjects, int count, oq_error *err)
+{
+	oq_status status = OQ_OK;
+	watch_idle(energy, b->idle_seconds);
+	for (int i = 0; i < count && status == OQ_OK; i++)
+		status = warm_up(&subjects[i], b, err);
+	for (int64_t i = 0; i < b->repeats * count && status == OQ_OK && !oq_cli_signal; i++) {
+		int index = whose((int)(i % (2 * count)), count);
+		status = watch(energy, &subjects[index], index, b, err);
+	}
+	return status;
+}
+
 static oq_status measure_energy(const bench *b, subject *subjects, int count, oq_error *err)
 {
 	oq_energy *energy = NULL;
-	const char *source;
-	char why[2048];
-	double joules = 0, took = 1, seconds = b->energy_seconds * count / turns(count);
-	bool found = open_counters(b, &energy, &source, why);
-	for (int i = 0; i < count; i++) {
-		subjects[i].cost = (cost){.label = "measured-rapl", .source = source};
-		snprintf(subjects[i].cost.zones, sizeof subjects[i].cost.zones, "%s", found ? oq_energy_zones(energy) : "");
-		snprintf(subjects[i].cost.why, sizeof subjects[i].cost.why, "%s", found ? "" : why);
-		if (!found)
-			estimate(b, &subjects[i]);
+	oq_energy_options options = b->counters;
+	options.threads = (int)b->threads;
+	oq_status status = oq_energy_open(&options, &energy, err);
+	if (status == OQ_OK && oq_energy_counts(energy))
+		status = run_turns(energy, b, subjects, count, err);
+	for (int i = 0; i < count && status == OQ_OK; i++) {
+		char *text = NULL;
+		status = oq_energy_json(energy, i, subjects[i].timing.median / 1e3, &text, err);
+		subjects[i].energy = text ? cJSON_Parse(text) : NULL;
+		oq_string_free(text);
 	}
-	if (!found)
-		return OQ_OK;
-	oq_status status = watch(energy, NULL, b, b->idle_seconds, &joules, &took, err);
-	double idle = joules / took;
-	for (int i = 0; i < turns(count) && status == OQ_OK; i++) {
-		subject *x = &subjects[whose(i, count)];
-		status = watch(energy, x, b, seconds, &joules, &took, err);
-		x->joules += joules;
-		x->seconds += took;
-	}
-	for (int i = 0; i < count && status == OQ_OK; i++)
-		conclude(&subjects[i], idle);
 	oq_energy_close(energy);
 	return status;
 }
@@ -393,6 +367,7 @@ static void close_subject(subject *x)
 	free(x->patches);
 	free(x->embeddings);
 	free(x->times);
+	cJSON_Delete(x->energy);
 }
 
 static int run_bench(bench *b, const char *const *packages, int count, bool json)
@@ -427,7 +402,7 @@ static int run_bench(bench *b, const char *const *packages, int count, bool json
 static int run(int argc, char **argv)
 {
 	oq_common common = {0};
-	bench b = {.seconds = 3, .powercap = "/sys/class/powercap", .perf = "/sys/bus/event_source/devices/power", .idle_seconds = 10, .energy_seconds = 30};
+	bench b = {.seconds = 3, .idle_seconds = 60, .energy_seconds = 30, .repeats = 5};
 	const char *packages[PACKAGES];
 	int count;
 	const oq_option options[] = {
@@ -437,12 +412,14 @@ static int run(int argc, char **argv)
 		{.name = "--profile", .kind = OQ_OPTION_FLAG, .target = &b.profile, .help = "time every step of the plan"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &b.precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
 		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &b.convolution, .value_name = "auto|direct|winograd|winograd4", .choices = oq_cli_convolutions, .help = "how convolutions are computed (auto)"},
-		{.name = "--energy", .kind = OQ_OPTION_FLAG, .target = &b.energy, .help = "joules per patch from the processor's counters; takes 10 s idle and 30 s a package"},
-		{.name = "--tdp", .kind = OQ_OPTION_NUMBER, .target = &b.tdp, .value_name = "W", .low = 0, .high = 2000, .help = "where there are no counters: estimate from this thermal design power"},
-		{.name = "--powercap-root", .kind = OQ_OPTION_TEXT, .target = &b.powercap, .value_name = "DIR", .help = "instead of /sys/class/powercap"},
-		{.name = "--perf-root", .kind = OQ_OPTION_TEXT, .target = &b.perf, .value_name = "DIR", .help = "instead of /sys/bus/event_source/devices/power, tried when powercap does not tell"},
-		{.name = "--energy-seconds", .kind = OQ_OPTION_NUMBER, .target = &b.energy_seconds, .value_name = "S", .low = 1, .high = 86400, .help = "how long to measure each package's energy (30)"},
-		{.name = "--idle-seconds", .kind = OQ_OPTION_NUMBER, .target = &b.idle_seconds, .value_name = "S", .low = 1, .high = 3600, .help = "how long to look at the idle machine (10; a minute is better)"},
+		{.name = "--energy", .kind = OQ_OPTION_FLAG, .target = &b.energy, .help = "joules per patch from the processor's counters; takes 60 s idle and 5 turns of 30 s a package"},
+		{.name = "--tdp", .kind = OQ_OPTION_NUMBER, .target = &b.counters.tdp_watts, .value_name = "W", .low = 0, .high = 10000, .help = "thermal design power: to judge the counters by, and to estimate where there are none"},
+		{.name = "--powercap-root", .kind = OQ_OPTION_TEXT, .target = &b.counters.powercap, .value_name = "DIR", .help = "instead of /sys/class/powercap"},
+		{.name = "--perf-root", .kind = OQ_OPTION_TEXT, .target = &b.counters.perf, .value_name = "DIR", .help = "instead of /sys/bus/event_source/devices/power, tried when powercap does not tell"},
+		{.name = "--system-root", .kind = OQ_OPTION_TEXT, .target = &b.counters.system, .value_name = "DIR", .help = "instead of /: proc/stat (other load) and the machine's state are read below it"},
+		{.name = "--repeats", .kind = OQ_OPTION_INT, .target = &b.repeats, .value_name = "N", .low = 1, .high = 64, .help = "turns of each package when energy is measured (5)"},
+		{.name = "--energy-seconds", .kind = OQ_OPTION_NUMBER, .target = &b.energy_seconds, .value_name = "S", .low = 1, .high = 86400, .help = "how long each turn is (30)"},
+		{.name = "--idle-seconds", .kind = OQ_OPTION_NUMBER, .target = &b.idle_seconds, .value_name = "S", .low = 1, .high = 3600, .help = "how long to look at the idle machine (60)"},
 		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &b.strict, .help = "fail instead of computing in float32"},
 		OQ_COMMON_OPTIONS(common)};
 	int code = oq_options_parse(&oq_command_bench, options, &common, argc, argv, packages, PACKAGES, &count);

@@ -92,6 +92,35 @@ static double field_of_bench(const oq_report_source *s, const char *key)
 	return oq_field_number(s->document, key);
 }
 
+/* "1.1 J (1.0 to 1.2), measured-rapl"; without an interval where there is none. */
+static void energy_text(const oq_json *energy, char *out, size_t room)
+{
+	double low = oq_field_number(energy, "joules_per_patch_low"), high = oq_field_number(energy, "joules_per_patch_high");
+	char interval[48] = "";
+	if (isfinite(low) && isfinite(high))
+		snprintf(interval, sizeof interval, " (%.3g to %.3g)", low, high);
+	snprintf(out, room, "%.3g J%s, %.24s", oq_field_number(energy, "joules_per_patch"), interval, oq_field_string(energy, "label"));
+}
+
+/* What speaks against a figure, or against there being one though there are counters. */
+static void list_doubts(oq_text *t, const oq_report *report)
+{
+	char label[96];
+	OQ_EACH_SOURCE(s, report, OQ_REPORT_BENCH) {
+		const oq_json *energy = oq_field(s->document, "energy");
+		if (!oq_field_string(energy, "source")[0] || !oq_field_string(energy, "why")[0])
+			continue;
+		oq_report_label(s, label);
+		oq_text_add(t, "<p class=\"note\">Energy of ");
+		oq_text_escape(t, label);
+		oq_text_add(t, " (");
+		oq_text_escape(t, oq_field_string(energy, "label"));
+		oq_text_add(t, "): ");
+		oq_text_escape(t, oq_field_string(energy, "why"));
+		oq_text_add(t, ".</p>\n");
+	}
+}
+
 /* Bars of ms or joules. */
 static void draw_bars(oq_text *t, const oq_report *report, bool energy)
 {
@@ -106,7 +135,7 @@ static void draw_bars(oq_text *t, const oq_report *report, bool energy)
 		*r = (oq_chart_row){.value = value, .low = NAN, .high = NAN, .group = energy && strcmp(oq_field_string(e, "label"), "measured-rapl") ? 2 : 0};
 		oq_report_label(s, r->label);
 		if (energy)
-			snprintf(r->text, sizeof r->text, "%.3g J, %.24s", value, oq_field_string(e, "label"));
+			energy_text(e, r->text, sizeof r->text);
 		else
 			snprintf(r->text, sizeof r->text, "%.1f ms", value);
 	}
@@ -146,7 +175,7 @@ static void add_speed_row(oq_text *t, const oq_report *report, const oq_report_s
 	oq_cell_number(t, oq_field_number(energy, "joules_per_patch"), 2);
 	if (report->gco2_per_kwh > 0)
 		oq_cell_number(t, oq_field_number(energy, "joules_per_patch") * report->gco2_per_kwh * 1000 / JOULES_PER_KWH, 2);
-	oq_cell_text(t, !how[0] ? "not asked for" : !strcmp(how, "none") ? "n/a: no counters" : how);
+	oq_cell_text(t, !how[0] ? "not asked for" : strcmp(how, "none") ? how : oq_field_string(energy, "source")[0] ? "n/a: counters not believed" : "n/a: no counters");
 	oq_text_add(t, "</tr>\n");
 }
 
@@ -165,7 +194,9 @@ void oq_section_speed(oq_text *t, const oq_report *report)
 	OQ_EACH_SOURCE(s, report, OQ_REPORT_BENCH)
 		add_speed_row(t, report, s);
 	oq_table_end(t);
-	oq_text_add(t, "<p class=\"note\">Times of the network alone, on made-up patches. measured-rapl: the processor package's own counters, not the wall socket; estimate-tdp: no measurement. "
+	list_doubts(t, report);
+	oq_text_add(t, "<p class=\"note\">Times of the network alone, on made-up patches. measured-rapl: the processor package's own counters, not the wall socket, with the 95 %% interval of "
+		"repeated turns; rapl-suspect: the same, with a reason to doubt it; estimate-tdp: no measurement, its ratios are those of the times. "
 		"Other work on the machine slows everything down; compare only what was measured together.");
 	if (carbon) {
 		oq_text_add(t, " gCO2e: %g g per kWh, after ", report->gco2_per_kwh);

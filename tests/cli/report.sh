@@ -88,21 +88,56 @@ expect 2 "E_ARGUMENT" "$oq" report carbon.json --gco2-source x -o x.html
 # Two packages in turns are two rows, and joules by performance events: the kernel's clock of processor 0 stands in for a counter of 2 J a second, busy or not.
 mkdir -p power/events
 echo 1 >power/type && echo 0 >power/cpumask && echo event=0x00 >power/events/energy-pkg && echo 2e-9 >power/events/energy-pkg.scale && echo Joules >power/events/energy-pkg.unit
-expect 0 "" "$oq" bench "$data/tools/tiny" "$data/tools/tiny" --threads 1 --seconds 0 --energy --idle-seconds 1 --energy-seconds 1 --powercap-root nowhere --perf-root power --json
+# It is no more than the idle machine takes, and says so.
+tiny=$data/tools/tiny
+expect 0 "" "$oq" bench "$tiny" "$tiny" --threads 1 --seconds 0 --energy --idle-seconds 1 --energy-seconds 1 --repeats 1 --powercap-root nowhere --perf-root power --json
 cp out.txt pair.json
 says pair.json '"order":	"there and back"'
-if grep -q measured-rapl pair.json; then # a kernel may keep events from us; tests/core/energy.c checks what it then says
-	says pair.json '"source":	"perf"'
+if grep -q '"source":	"perf"' pair.json; then # a kernel may keep events from us; tests/core/counters.c checks what it then says
 	says pair.json '"zones":	"package-cpu0"'
+	says pair.json 'W while running are no more than the 2.0 W of the idle machine'
 	checks=$((checks + 1))
-	awk -F: '/"(idle_)?watts"/ { n++; bad += $2 + 0 < 1.9 || $2 + 0 > 2.1 } /above_idle/ { bad += $2 + 0 > 0.01 || $2 + 0 < -0.01 } END { exit n != 4 || bad }' pair.json ||
+	awk -F: '/"(idle_)?watts"/ { n++; bad += $2 + 0 < 1.9 || $2 + 0 > 2.1 } /above_idle"/ { bad += $2 + 0 > 0.01 || $2 + 0 < -0.01 } END { exit n != 4 || bad }' pair.json ||
 		fail "not 2 W: $(grep -E 'watts|joules' pair.json)"
 fi
 expect 0 "" "$oq" report pair.json -o pair.html
 checks=$((checks + 1))
 [ "$(grep -c '<td>tiny' pair.html)" -ge 2 ] || fail "two packages are not two rows: $(grep -c '<td>tiny' pair.html)"
-expect 0 "" "$oq" bench "$data/tools/tiny" "$data/tools/tiny" --threads 1 --seconds 0
+expect 0 "" "$oq" bench "$tiny" "$tiny" --threads 1 --seconds 0
 says out.txt 'in turns there and back'
+
+# A made-up counter that gains t^2 J in t seconds, so that whatever comes later takes more, on a made-up machine where nobody else works.
+mkdir -p counters/intel-rapl:0 machine/proc
+echo package-0 >counters/intel-rapl:0/name
+echo 262143328850 >counters/intel-rapl:0/max_energy_range_uj
+echo 65000000 >counters/intel-rapl:0/constraint_0_max_power_uw
+feed() {
+	local begun=${EPOCHREALTIME/[.,]/} t
+	while [ ! -e "$1" ] && [ $SECONDS -lt 600 ]; do
+		t=$((${EPOCHREALTIME/[.,]/} - begun + 1000000))
+		echo $((t * (t / 1000) / 1000)) >next.energy && mv next.energy counters/intel-rapl:0/energy_uj
+		echo "cpu 0 0 0 $((t / 10000)) 0 0 0 0" >next.stat && mv next.stat machine/proc/stat
+		sleep 0.02
+	done
+}
+made_up=(--threads 1 --seconds 0 --energy --idle-seconds 1 --energy-seconds 1 --powercap-root counters --perf-root nowhere --system-root machine)
+feed enough &
+feeder=$!
+while [ ! -e machine/proc/stat ]; do sleep 0.02; done
+expect 0 "" "$oq" bench "$tiny" "$tiny" "${made_up[@]}" --repeats 2 --json
+cp out.txt energy.json
+says energy.json '"label":	"measured-rapl"'
+says energy.json '"most_watts_from":	"3 times the zones'
+says energy.json '"other_load":	0'
+says energy.json '"times_first_high":'
+echo 100 >counters/intel-rapl:0/constraint_0_max_power_uw
+expect 0 "" "$oq" bench "$tiny" "${made_up[@]}" --repeats 1
+says out.txt 'W while the machine was idle, and no more than 0.0 W can be'
+touch enough
+wait $feeder
+expect 0 "" "$oq" report energy.json -o energy.html
+well_formed energy.html
+says energy.html '), measured-rapl'
 
 # One document alone is a page, too, and names in documents stay text.
 sed 's/"A_m1"/"<script>alert(1)<\/script>\\" onload=\\"x"/; s/grouped folds/<b>grouped<\/b> folds/' in/knn.json >evil.json
