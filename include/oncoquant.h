@@ -254,6 +254,7 @@ typedef struct oq_quantize_options {
 	double speed_share;           /* int8: what layers kept in float (bfloat16 where native) may cost of the speed: 0 = none, 0.1 = 10 % */
 	bool nearest;                 /* int8: round each weight to the nearest code, without regard to the calibration data */
 	bool equalise;                /* int8: scale channels between layers so that they share the codes more evenly */
+	bool migrate;                 /* int8: scale channels between layer norms and the linear layers behind them, where that is measured to help */
 	bool wide_codebook;           /* int8: a codebook (CT-CLIP) stays in float32 instead of 8 bits with a scale per row */
 	int threads;                  /* 0 = processors granted */
 	void (*progress)(void *context, const char *stage, int64_t done, int64_t total); /* may be NULL; from one thread at a time */

@@ -19,8 +19,7 @@ static const oq_plan_layer *producer_of(const oq_plan *plan, const char *value)
 	return NULL;
 }
 
-/* Every reader of the value must be a layer of the plan: a tensor shared by two layers is not. */
-static int readers(const oq_plan *plan, int value)
+bool oq_plan_owns(const oq_plan *plan, int value)
 {
 	int planned = 0, all = 0;
 	for (int i = 0; i < plan->layer_count; i++)
@@ -30,26 +29,20 @@ static int readers(const oq_plan *plan, int value)
 		oq_nn_model_layer(plan->model, i, &layer);
 		all += !strcmp(layer.input, plan->values[value].value);
 	}
-	return planned == all ? planned : 0;
+	return planned > 0 && planned == all;
 }
 
-static float largest_of(const oq_observed *value, int64_t channel)
+float oq_plan_largest(const oq_observed *value, int64_t channel)
 {
 	float low = fabsf(value->lowest[channel]), high = fabsf(value->highest[channel]);
 	return low > high ? low : high;
 }
 
-static oq_status equalise(oq_plan *plan, int index, oq_error *err)
+void oq_plan_divide(oq_plan *plan, int index)
 {
 	oq_observed *value = &plan->values[index];
-	float *factor = plan->factors[index] = oq_alloc((size_t)value->channels * sizeof *factor), most = 0;
-	if (!factor)
-		return oq_fail_memory(err, value->value, (size_t)value->channels * sizeof *factor);
-	for (int64_t c = 0; c < value->channels; c++)
-		most = largest_of(value, c) > most ? largest_of(value, c) : most;
+	const float *factor = plan->factors[index];
 	for (int64_t c = 0; c < value->channels; c++) {
-		float share = most > 0 ? largest_of(value, c) / most : 1;
-		factor[c] = powf(share > LEAST ? share : LEAST, ALPHA);
 		value->mean[c] /= (double)factor[c];
 		value->lowest[c] /= factor[c];
 		value->highest[c] /= factor[c];
@@ -57,6 +50,21 @@ static oq_status equalise(oq_plan *plan, int index, oq_error *err)
 			value->rows[r * value->channels + c] /= factor[c];
 	}
 	oq_observed_bounds(value);
+}
+
+static oq_status equalise(oq_plan *plan, int index, oq_error *err)
+{
+	const oq_observed *value = &plan->values[index];
+	float *factor = plan->factors[index] = oq_alloc((size_t)value->channels * sizeof *factor), most = 0;
+	if (!factor)
+		return oq_fail_memory(err, value->value, (size_t)value->channels * sizeof *factor);
+	for (int64_t c = 0; c < value->channels; c++)
+		most = oq_plan_largest(value, c) > most ? oq_plan_largest(value, c) : most;
+	for (int64_t c = 0; c < value->channels; c++) {
+		float share = most > 0 ? oq_plan_largest(value, c) / most : 1;
+		factor[c] = powf(share > LEAST ? share : LEAST, ALPHA);
+	}
+	oq_plan_divide(plan, index);
 	return OQ_OK;
 }
 
@@ -64,9 +72,14 @@ oq_status oq_plan_equalise(oq_plan *plan, oq_error *err)
 {
 	for (int v = 0; v < plan->value_count && plan->request->equalise; v++) {
 		const oq_plan_layer *producer = producer_of(plan, plan->values[v].value);
-		if (producer && producer->info.private_output && readers(plan, v))
+		if (producer && producer->info.private_output && oq_plan_owns(plan, v))
 			OQ_TRY(equalise(plan, v, err));
 	}
+	return OQ_OK;
+}
+
+void oq_plan_link_factors(oq_plan *plan)
+{
 	for (int i = 0; i < plan->layer_count; i++) {
 		oq_plan_layer *layer = &plan->layers[i];
 		layer->multiply = plan->factors[layer->value];
@@ -74,7 +87,6 @@ oq_status oq_plan_equalise(oq_plan *plan, oq_error *err)
 			if (!strcmp(plan->values[v].value, layer->info.output))
 				layer->divide = plan->factors[v];
 	}
-	return OQ_OK;
 }
 
 oq_status oq_plan_read_layer(const oq_plan *plan, const oq_plan_layer *layer, float **weights, float **bias, oq_error *err)

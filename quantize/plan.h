@@ -31,6 +31,12 @@ typedef struct oq_trade {
 	double error;        /* squared, relative, of the embedding */
 } oq_trade;
 
+/* How far the sizes of a value's channels were moved from the norm that makes it into the weights that read it (migrate.c). */
+typedef struct oq_migration {
+	double share;         /* 0: not at all; 1: all of the difference in size */
+	double error, before; /* relative L2 of the products in 8 bits, with and without, on the patches that had no part in the choice */
+} oq_migration;
+
 #define OQ_TRADES 8
 
 typedef struct oq_plan {
@@ -42,6 +48,9 @@ typedef struct oq_plan {
 	oq_observed *values;     /* their inputs */
 	oq_range *ranges;
 	float **factors;         /* [value][channels]: what the value's channels are divided by, or NULL */
+	oq_migration *migrations; /* [value] */
+	oq_nn_vector *vectors;   /* [2 * value_count]: gains and shifts of norms, divided */
+	int vector_count;
 	int value_count;
 	oq_trade trades[OQ_TRADES]; /* each better than all that are faster; least share first */
 	int trade_count;
@@ -52,6 +61,18 @@ typedef struct oq_plan {
 /* Lets the channels of a value share its 256 codes more evenly: a layer that makes a value divides its channels by factors, those that read
  * it multiply their weights by them; activations in between do not mind (equalise.c). */
 oq_status oq_plan_equalise(oq_plan *plan, oq_error *err);
+/* The same between a layer norm and the linear layers behind it, where that is measured to help (migrate.c). */
+oq_status oq_plan_migrate(oq_plan *plan, int threads, oq_error *err);
+/* The norm's tensor as it is to be stored instead of the source's, or NULL: it stays. */
+const float *oq_plan_vector(const oq_plan *plan, const char *tensor);
+/* Tells every layer its factors. */
+void oq_plan_link_factors(oq_plan *plan);
+/* Whether every reader of the value is a layer of the plan: a tensor shared by two layers is not. */
+bool oq_plan_owns(const oq_plan *plan, int value);
+/* The largest magnitude of a channel. */
+float oq_plan_largest(const oq_observed *value, int64_t channel);
+/* What is known of the value, for channels divided by plan->factors[value]. */
+void oq_plan_divide(oq_plan *plan, int value);
 /* Weights [out][in][taps] and bias [out] of a layer, folded, with its factors. Free both with oq_free in every case. */
 oq_status oq_plan_read_layer(const oq_plan *plan, const oq_plan_layer *layer, float **weights, float **bias, oq_error *err);
 

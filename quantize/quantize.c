@@ -162,10 +162,14 @@ static oq_status calibrate(oq_plan *plan, const char *const *names, oq_error *er
 	plan->values = oq_calloc((size_t)plan->value_count, sizeof *plan->values);
 	plan->ranges = oq_calloc((size_t)plan->value_count, sizeof *plan->ranges);
 	plan->factors = oq_calloc((size_t)plan->value_count, sizeof *plan->factors);
-	if (!plan->values || !plan->ranges || !plan->factors)
+	plan->migrations = oq_calloc((size_t)plan->value_count, sizeof *plan->migrations);
+	plan->vectors = oq_calloc(2 * (size_t)plan->value_count, sizeof *plan->vectors);
+	if (!plan->values || !plan->ranges || !plan->factors || !plan->migrations || !plan->vectors)
 		return oq_fail_memory(err, plan->request->package, 0);
 	OQ_TRY(oq_observe(plan->package, plan->request, names, plan->value_count, plan->values, err));
 	OQ_TRY(oq_plan_equalise(plan, err));
+	OQ_TRY(oq_plan_migrate(plan, threads, err));
+	oq_plan_link_factors(plan);
 	OQ_TRY(choose_ranges(plan, threads, err));
 	OQ_TRY(round_layers(plan, threads, err));
 	return plan->request->precision == OQ_PRECISION_INT8 ? oq_plan_search(plan, err) : OQ_OK;
@@ -200,6 +204,20 @@ static bool describe_layer(const oq_plan *plan, const oq_plan_layer *layer, oq_j
 	return good && (isnan(layer->error) || oq_json_add_number(json, "squared_error_alone", layer->error));
 }
 
+/* By value, where there was something to move: the share of the difference in size, and the errors of the products without and with it. */
+static bool describe_migrations(const oq_plan *plan, oq_json *out)
+{
+	oq_json *all = plan->request->migrate ? oq_json_add_object(out, "migrated") : NULL;
+	bool good = all || !plan->request->migrate;
+	for (int i = 0; i < plan->value_count && good; i++) {
+		const oq_migration *m = &plan->migrations[i];
+		oq_json *one = m->share > 0 ? oq_json_add_object(all, plan->values[i].value) : NULL;
+		good = !(m->share > 0) || (oq_json_add_number(one, "share", m->share) && oq_json_add_number(one, "error_without", m->before)
+			&& oq_json_add_number(one, "error", m->error));
+	}
+	return good;
+}
+
 /* What only 8 bits have: ranges, and errors measured through the network. */
 static bool describe_int8(const oq_plan *plan, oq_json *out)
 {
@@ -211,6 +229,7 @@ static bool describe_int8(const oq_plan *plan, oq_json *out)
 		good = oq_json_add_number(trade, "keep_share", plan->trades[i].speed_share) && oq_json_add_int(trade, "layers_kept", plan->trades[i].kept)
 			&& oq_json_add_number(trade, "rms_error", sqrt(plan->trades[i].error));
 	}
+	good = good && describe_migrations(plan, out);
 	oq_json *values = good ? oq_json_add_object(out, "values") : NULL;
 	for (int i = 0; i < plan->value_count && values && good; i++) {
 		oq_json *pair = oq_json_add_array(values, plan->values[i].value);
@@ -244,6 +263,10 @@ static void close_plan(oq_plan *plan, bool written)
 	for (int i = 0; plan->factors && i < plan->value_count; i++)
 		oq_free(plan->factors[i]);
 	oq_free((void *)plan->factors);
+	for (int i = 0; i < plan->vector_count; i++)
+		oq_free((void *)(uintptr_t)plan->vectors[i].values);
+	oq_free(plan->vectors);
+	oq_free(plan->migrations);
 	oq_free(plan->ranges);
 	oq_state_close(plan->search, written);
 	oq_nn_model_close(plan->model);

@@ -113,7 +113,7 @@ static oq_status run_codes(search *s, int count, bool wide, oq_error *err)
 {
 	const oq_plan *plan = s->plan;
 	const oq_nn_quantization q = {.ranges = s->ranges, .range_count = plan->value_count, .layers = s->codes, .layer_count = count,
-		.weight_bits = plan->request->weight_bits};
+		.vectors = plan->vectors, .vector_count = plan->vector_count, .weight_bits = plan->request->weight_bits};
 	const oq_nn_options options = {.precision = OQ_PRECISION_INT8, .quantization = &q, .wide = wide};
 	oq_nn_model *model = NULL;
 	OQ_TRY(oq_nn_model_open(plan->package, &options, &model, err));
@@ -148,7 +148,7 @@ static oq_status wide_layer(search *s, const oq_plan_layer *layer, oq_nn_codes *
 	return OQ_OK;
 }
 
-/* The network with one layer in 8 bits. The others are those of the source; where channels are equalised, with their factors, which only undo
+/* The network with one layer in 8 bits. The others are those of the source; where channels are scaled, with their factors, which only undo
  * each other together. */
 static oq_status try_alone(search *s, int alone, oq_error *err)
 {
@@ -307,8 +307,8 @@ static oq_status name_search(const oq_plan *plan, char key[65], oq_error *err)
 	if (request->described)
 		OQ_TRY(oq_json_print(request->described, false, &described, err));
 	oq_nn_backend(version, isa);
-	int length = snprintf(text, sizeof text, "alone 2: %d.%d.%d %s %s %s %d %d %d %lld", OQ_VERSION_MAJOR, OQ_VERSION_MINOR, OQ_VERSION_PATCH, version, isa,
-		oq_package_sha256(plan->package), request->weight_bits, request->plain_rounding, request->equalise, (long long)request->calibration.count);
+	int length = snprintf(text, sizeof text, "alone 3: %d.%d.%d %s %s %s %d %d %d %d %lld", OQ_VERSION_MAJOR, OQ_VERSION_MINOR, OQ_VERSION_PATCH, version, isa,
+		oq_package_sha256(plan->package), request->weight_bits, request->plain_rounding, request->equalise, request->migrate, (long long)request->calibration.count);
 	oq_sha256 hash;
 	oq_sha256_init(&hash);
 	oq_sha256_update(&hash, text, (size_t)length);

@@ -145,7 +145,8 @@ static oq_status quantize(const oq_quantize_options *options, char **report, oq_
 	bool calibrated = options->manifest || options->patches;
 	oq_quantize_request request = {.package = options->package, .output = options->output, .precision = options->precision,
 		.weight_bits = options->weight_bits ? options->weight_bits : 8, .threads = options->threads > 0 ? options->threads : cpu.processors,
-		.speed_share = options->speed_share, .plain_rounding = options->nearest, .equalise = options->equalise, .wide_codebook = options->wide_codebook,
+		.speed_share = options->speed_share, .plain_rounding = options->nearest, .equalise = options->equalise, .migrate = options->migrate,
+		.wide_codebook = options->wide_codebook,
 		.progress = options->progress, .progress_context = options->context,
 		.cancel = options->cancel};
 	oq_json *told = NULL;

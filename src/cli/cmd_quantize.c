@@ -84,6 +84,7 @@ static int run(int argc, char **argv)
 		{.name = "--weight-bits", .kind = OQ_OPTION_INT, .target = &bits, .value_name = "8|7", .low = 7, .high = 8, .help = "7 is exact on processors without an 8-bit dot product, too"},
 		{.name = "--nearest", .kind = OQ_OPTION_FLAG, .target = &job.nearest, .help = "int8: plain rounding of weights"},
 		{.name = "--equalise", .kind = OQ_OPTION_FLAG, .target = &job.equalise, .help = "int8: scale channels between layers; helps some networks, harms others"},
+		{.name = "--migrate", .kind = OQ_OPTION_FLAG, .target = &job.migrate, .help = "int8: move outlying channels from layer norms into the weights behind them where it helps"},
 		{.name = "--wide-codebook", .kind = OQ_OPTION_FLAG, .target = &job.wide_codebook, .help = "int8: a codebook (CT-CLIP) stays in float32"},
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "DIR", .help = "package to write, e.g. astra-int8.oq"},
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},

@@ -80,12 +80,13 @@ static void describe_layer(const oq_graph *graph, const oq_node *node, oq_nn_lay
 {
 	const oq_attributes *a = &node->attributes;
 	const oq_value *input = &graph->values[node->inputs[0]], *output = &graph->values[node->output];
+	const oq_node *norm = oq_precision_scalable_norm(graph, node->inputs[0]);
 	int64_t taps = a->kernel[0] * a->kernel[1] * a->kernel[2];
 	*out = (oq_nn_layer){.node = node->name, .input = input->name, .output = output->name, .weight = a->weight, .in = input->shape[0] / a->groups,
 		.out = oq_node_rows(graph, node), .taps = taps,
 		.gflop = 2e-9 * (double)output->count * (node->gated ? 2 : 1) * (double)(input->shape[0] / a->groups * taps),
 		.quantizable = oq_precision_quantizable(graph, node), .nonnegative = oq_precision_nonnegative(graph, node->inputs[0]),
-		.private_output = oq_precision_private_output(graph, node)};
+		.private_output = oq_precision_private_output(graph, node), .gain = norm ? norm->attributes.weight : NULL, .shift = norm ? norm->attributes.bias : NULL};
 }
 
 static oq_status list_layers(oq_nn_model *model, oq_error *err)

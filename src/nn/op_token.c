@@ -32,14 +32,27 @@ static oq_status infer_token(const oq_graph *graph, oq_node *node, oq_value *out
 	return OQ_OK;
 }
 
-static oq_status read_optional(const oq_graph *graph, const char *tensor, int64_t count, float **out, oq_error *err)
+/* What a quantisation brings instead of the package's tensor, or NULL. */
+static const float *replacement(const oq_nn_quantization *q, const char *tensor)
+{
+	for (int i = 0; q && i < q->vector_count; i++)
+		if (!strcmp(q->vectors[i].tensor, tensor))
+			return q->vectors[i].values;
+	return NULL;
+}
+
+static oq_status read_optional(const oq_planner *planner, const char *tensor, int64_t count, float **out, oq_error *err)
 {
 	if (!tensor)
 		return OQ_OK;
+	const float *other = replacement(planner->quantization, tensor);
 	*out = oq_alloc((size_t)count * sizeof **out);
 	if (!*out)
 		return oq_fail_memory(err, tensor, (size_t)count * sizeof **out);
-	return oq_package_read_f32(graph->package, tensor, *out, (size_t)count, err);
+	if (!other)
+		return oq_package_read_f32(planner->graph->package, tensor, *out, (size_t)count, err);
+	memcpy(*out, other, (size_t)count * sizeof **out);
+	return OQ_OK;
 }
 
 static oq_status plan_token(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
@@ -48,8 +61,8 @@ static oq_status plan_token(const oq_planner *planner, const oq_node *node, oq_s
 	token_state *state = step->state = oq_calloc(1, sizeof *state);
 	if (!state)
 		return oq_fail_memory(err, node->name, sizeof *state);
-	OQ_TRY(read_optional(planner->graph, node->attributes.weight, channels, &state->weight, err));
-	OQ_TRY(read_optional(planner->graph, node->attributes.bias, channels, &state->bias, err));
+	OQ_TRY(read_optional(planner, node->attributes.weight, channels, &state->weight, err));
+	OQ_TRY(read_optional(planner, node->attributes.bias, channels, &state->bias, err));
 	step->weight_bytes = (size_t)channels * sizeof(float) * ((state->weight != NULL) + (state->bias != NULL));
 	return OQ_OK;
 }

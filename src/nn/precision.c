@@ -105,19 +105,43 @@ bool oq_precision_nonnegative(const oq_graph *graph, int value)
 	return (node->op == &oq_op_max_pool || node->op == &oq_op_avg_pool) && oq_precision_nonnegative(graph, node->inputs[0]);
 }
 
-bool oq_precision_private_output(const oq_graph *graph, const oq_node *node)
+/* Only layers that can be quantised read the value, and it is added to nothing. */
+static bool is_private(const oq_graph *graph, int value)
 {
-	const oq_value *output = &graph->values[node->output];
-	bool all = node->residual < 0 && node->output != graph->output && !output->keep;
+	bool all = value != graph->output && !graph->values[value].keep;
 	for (int i = 0; i < graph->node_count && all; i++) {
 		const oq_node *reader = &graph->nodes[i];
 		if (reader->removed)
 			continue;
-		all = reader->residual != node->output;
+		all = reader->residual != value;
 		for (int k = 0; k < reader->input_count; k++)
-			all = all && (reader->inputs[k] != node->output || oq_precision_quantizable(graph, reader));
+			all = all && (reader->inputs[k] != value || oq_precision_quantizable(graph, reader));
 	}
 	return all;
+}
+
+bool oq_precision_private_output(const oq_graph *graph, const oq_node *node)
+{
+	return node->residual < 0 && is_private(graph, node->output);
+}
+
+/* How often the graph names a tensor as weight or bias. */
+static int uses_of(const oq_graph *graph, const char *tensor)
+{
+	int uses = 0;
+	for (int i = 0; i < graph->node_count; i++) {
+		const oq_attributes *a = &graph->nodes[i].attributes;
+		uses += (a->weight && !strcmp(a->weight, tensor)) + (a->bias && !strcmp(a->bias, tensor));
+	}
+	return uses;
+}
+
+const oq_node *oq_precision_scalable_norm(const oq_graph *graph, int value)
+{
+	const oq_node *norm = oq_graph_producer(graph, value);
+	if (!norm || norm->op != &oq_op_layer_norm || !norm->attributes.weight || !is_private(graph, value) || uses_of(graph, norm->attributes.weight) != 1)
+		return NULL;
+	return !norm->attributes.bias || uses_of(graph, norm->attributes.bias) == 1 ? norm : NULL;
 }
 
 /* The ranges of a package: "quantization": {"values": {NAME: [scale, zero]}}. */

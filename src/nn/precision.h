@@ -27,6 +27,8 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 bool oq_precision_quantizable(const oq_graph *graph, const oq_node *node);
 /* Only products that can be quantised read the node's output, and nothing is added to it. */
 bool oq_precision_private_output(const oq_graph *graph, const oq_node *node);
+/* The layer norm with a gain that makes the value, if the value is as private and the norm's tensors are its own; or NULL. */
+const oq_node *oq_precision_scalable_norm(const oq_graph *graph, int value);
 bool oq_precision_nonnegative(const oq_graph *graph, int value);
 bool oq_is_product(const oq_node *node);
 

@@ -21,6 +21,7 @@ typedef struct oq_quantize_request {
 	double speed_share;          /* share of the fastest plan's speed that layers kept in higher precision may cost: 0 = none, 0.1 = 10 % */
 	bool plain_rounding;         /* to nearest instead of the rounding that loses least on the calibration data */
 	bool equalise;               /* share codes more evenly between channels */
+	bool migrate;                /* int8: move channels' sizes from layer norms into the linear layers behind them where that is measured to help */
 	bool wide_codebook;          /* a lookup's codebook stays as it is */
 	void (*progress)(void *progress_context, const char *stage, int64_t done, int64_t total); /* may be NULL */
 	void *progress_context;

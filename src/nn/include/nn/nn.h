@@ -48,11 +48,19 @@ typedef struct oq_nn_codes {
 	const float *bias;   /* [out], batch norm folded in */
 } oq_nn_codes;
 
+/* Other values of a layer norm's gain or shift than the package's. */
+typedef struct oq_nn_vector {
+	const char *tensor;
+	const float *values; /* [channels] */
+} oq_nn_vector;
+
 typedef struct oq_nn_quantization {
 	const oq_nn_range *ranges;
 	int range_count;
 	const oq_nn_codes *layers;
 	int layer_count;
+	const oq_nn_vector *vectors;
+	int vector_count;
 	int weight_bits;     /* 8 or 7 */
 } oq_nn_quantization;
 
@@ -90,6 +98,7 @@ typedef struct oq_nn_layer {
 	bool quantizable;                  /* 8-bit products are worth it and possible */
 	bool nonnegative;                  /* its input never falls below 0 */
 	bool private_output;               /* only layers read its result, and nothing is added to it: its channels may be scaled at will */
+	const char *gain, *shift;          /* tensors [in] of the layer norm that makes its input, if that may be scaled so, too; else NULL (shift: or none) */
 } oq_nn_layer;
 int oq_nn_model_layers(const oq_nn_model *model);
 void oq_nn_model_layer(const oq_nn_model *model, int index, oq_nn_layer *out);
