@@ -17,5 +17,5 @@ find_package(OpenMP 4.5 REQUIRED COMPONENTS C)
 find_package(ZLIB REQUIRED)
 find_package(NIFTI2 REQUIRED)
 find_package(CJSON REQUIRED)
-find_package(LIBDEFLATE QUIET) # faster gzip when it is there
+find_package(ISAL QUIET) # faster gzip when it is there
 find_package(Threads REQUIRED)

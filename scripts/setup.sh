@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Command or header|library -> distribution package.
 tools=("gcc gcc" "make make" "cmake cmake")
-libraries=("stdio.h|c libc6-dev" "zlib.h|z zlib1g-dev" "libdeflate.h|deflate libdeflate-dev" "cjson/cJSON.h|cjson libcjson-dev"
+libraries=("stdio.h|c libc6-dev" "zlib.h|z zlib1g-dev" "isa-l/igzip_lib.h|isal libisal-dev" "cjson/cJSON.h|cjson libcjson-dev"
 	"nifti2_io.h|nifti2 libnifti2-dev")
 
 has_library() { # header|library: does the compiler find both?

@@ -19,7 +19,8 @@
 /* What a thread maps beside its work: a stack (8 MB unless told otherwise) and a heap of its own (twice 64 MB while it is being aligned). */
 #define THREAD_MAPS (136 * MEGABYTE)
 
-/* Decoded size of a scan with its file: gzip says it in its last four bytes (modulo 4 GB), others are as large as they are. */
+/* Decoded size of a scan, all of which may be kept: gzip says that of its last member in its last four bytes (modulo 4 GB), others are as large as
+ * they are. */
 static uint64_t scan_bytes(const char *path, bool folders)
 {
 	unsigned char head[2] = {0}, tail[4] = {0};
@@ -36,8 +37,10 @@ static uint64_t scan_bytes(const char *path, bool folders)
 		bytes = SCAN_UNKNOWN;
 	if (known && S_ISREG(info.st_mode) && info.st_size > 0) {
 		bytes = (uint64_t)info.st_size;
-		if (info.st_size > 18 && pread(fd, head, 2, 0) == 2 && head[0] == 0x1f && head[1] == 0x8b && pread(fd, tail, 4, info.st_size - 4) == 4)
-			bytes += tail[0] | (uint64_t)tail[1] << 8 | (uint64_t)tail[2] << 16 | (uint64_t)tail[3] << 24;
+		if (info.st_size > 18 && pread(fd, head, 2, 0) == 2 && head[0] == 0x1f && head[1] == 0x8b && pread(fd, tail, 4, info.st_size - 4) == 4) {
+			uint64_t decoded = tail[0] | (uint64_t)tail[1] << 8 | (uint64_t)tail[2] << 16 | (uint64_t)tail[3] << 24;
+			bytes = decoded > bytes ? decoded : bytes;
+		}
 	}
 	close(fd);
 	return bytes;

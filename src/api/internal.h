@@ -44,9 +44,11 @@ oq_status oq_session_lane(oq_session *session, int lane, const float *patch, flo
 typedef const float *(*oq_patch_source)(void *context, int64_t index, int lane);
 oq_status oq_session_run_from(oq_session *session, oq_patch_source source, void *context, int64_t count, float *embeddings, oq_error *err);
 
-/* oq_scan_open, but raw voxels stay in the file until a patch needs them, and values are judged patch by patch. Loading reads what is left. */
+/* oq_scan_open, but voxels stay in the file until a patch needs them, and values are judged patch by patch. Loading reads what is left. */
 oq_status oq_scan_open_lazily(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err);
 oq_status oq_scan_load(const oq_scan *scan, oq_error *err);
+/* oq_volume_want of the slices that a patch will need. */
+void oq_scan_want(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, const oq_crop *crop);
 
 /* oq_scan_patch by way of a region that several models cut their patches from. */
 oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, oq_crop *crop,

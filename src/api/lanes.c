@@ -216,6 +216,23 @@ static oq_status note_warnings(oq_cohort *c, const scan_slot *slot, oq_error *er
 	return OQ_OK;
 }
 
+/* What the rows of a scan will need of it, so that a packed one is decoded once and no more of it is kept. Where the seed is a point of a mask, which is
+ * read row by row, that may be anything. A row that cannot be placed says so when its turn comes. */
+static oq_status read_scan(oq_cohort *c, const scan_slot *slot, oq_error *err)
+{
+	const oq_volume *volume = slot->scan->volume;
+	if (c->rows.mask_column >= 0)
+		oq_volume_want(volume, 0, volume->dims[2]);
+	for (int64_t i = slot->first; i < slot->end && c->rows.mask_column < 0; i++) {
+		double seed[3];
+		if (c->rows.rows[c->todo[i]].code[0] || oq_row_seed(c->job, &c->rows, c->todo[i], slot->scan, seed, NULL) != OQ_OK)
+			continue;
+		for (int m = 0; m < c->job->package_count; m++)
+			oq_scan_want(slot->scan, c->models[m], seed, c->job->resampling, &c->lanes[0].crops[c->family[m]]);
+	}
+	return oq_volume_unpack(slot->scan->volume, err);
+}
+
 /* Opens the scan of a slot unless all its rows have failed already. A scan that cannot be read fails its rows. */
 static oq_status open_scan(oq_cohort *c, scan_slot *slot, const char *path, oq_error *err)
 {
@@ -229,7 +246,9 @@ static oq_status open_scan(oq_cohort *c, scan_slot *slot, const char *path, oq_e
 		return OQ_OK;
 	oq_status status = oq_scan_open_lazily(path, &options, &slot->scan, err);
 	if (status == OQ_OK) {
-		status = note_warnings(c, slot, err);
+		status = read_scan(c, slot, err);
+		if (status == OQ_OK)
+			status = note_warnings(c, slot, err);
 		if (status == OQ_OK)
 			return OQ_OK;
 		oq_scan_close(slot->scan); /* another lane may try again */

@@ -43,7 +43,7 @@ oq_status oq_scan_open_lazily(const char *path, const oq_scan_options *options, 
 oq_status oq_scan_load(const oq_scan *scan, oq_error *err)
 {
 	const oq_float_state state = oq_float_enter();
-	oq_status status = oq_volume_need(scan->volume, 0, scan->volume->dims[2], err);
+	oq_status status = oq_volume_load(scan->volume, err);
 	oq_float_leave(state);
 	return status;
 }
@@ -137,6 +137,15 @@ oq_status oq_scan_json(const oq_scan *scan, const double seed_lps_mm[3], char **
 		good = good && oq_add_seed(oq_json_add_object(root, "seed"), seed_lps_mm, &place);
 	}
 	return oq_finish_json(root, good, json, err);
+}
+
+void oq_scan_want(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, const oq_crop *crop)
+{
+	oq_patch_spec spec = model->spec;
+	oq_spec_resampling(&spec, resampling);
+	const oq_float_state state = oq_float_enter();
+	oq_patch_want(scan->volume, &spec, seed_lps_mm, crop->reach);
+	oq_float_leave(state);
 }
 
 oq_status oq_scan_patch_shared(const oq_scan *scan, const oq_model *model, const double seed_lps_mm[3], oq_resampling resampling, oq_crop *crop,

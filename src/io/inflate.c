@@ -1,53 +1,80 @@
-/* Inflating at once. Refuses nothing by itself: what libdeflate does not take as it stands goes to zlib. */
+/* Inflating by ISA-L. Headers are left to zlib, so that both builds accept the same ones. */
 #include "inflate.h"
 
-#ifdef OQ_WITH_LIBDEFLATE
-#include <libdeflate.h>
+#ifdef OQ_WITH_ISAL
+#include "core/mem.h"
 
-bool oq_inflate_whole_works(void)
+#include <isa-l/igzip_lib.h>
+
+struct oq_inflater {
+	struct inflate_state state;
+};
+
+oq_inflater *oq_inflater_make(void)
 {
-	return true;
+	oq_inflater *f = oq_alloc(sizeof *f);
+	if (f)
+		isal_inflate_init(&f->state);
+	return f;
 }
 
-/* One member or stream; *used and *made on success. */
-static bool inflate_one(struct libdeflate_decompressor *d, const unsigned char *packed, size_t packed_bytes, void *out, size_t room, size_t *used, size_t *made)
+void oq_inflater_free(oq_inflater *f)
 {
-	bool gzip = packed_bytes >= 2 && packed[0] == 0x1f && packed[1] == 0x8b;
-	enum libdeflate_result result = gzip ? libdeflate_gzip_decompress_ex(d, packed, packed_bytes, out, room, used, made)
-		: libdeflate_zlib_decompress_ex(d, packed, packed_bytes, out, room, used, made);
-	return result == LIBDEFLATE_SUCCESS && *used > 0;
+	oq_free(f);
 }
 
-bool oq_inflate_whole(const unsigned char *packed, size_t packed_bytes, void *out, size_t bytes)
+void oq_inflater_begin(oq_inflater *f, bool gzip)
 {
-	size_t at = 0, done = 0;
-	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-	bool good = d != NULL;
-	while (good && at < packed_bytes) {
-		size_t used = 0, made = 0;
-		/* Only gzip members may follow each other. */
-		good = (at == 0 || packed[at] == 0x1f) && inflate_one(d, packed + at, packed_bytes - at, (unsigned char *)out + done, bytes - done, &used, &made);
-		at += used;
-		done += made;
+	isal_inflate_reset(&f->state);
+	f->state.crc_flag = gzip ? ISAL_GZIP_NO_HDR_VER : ISAL_ZLIB_NO_HDR_VER;
+}
+
+int oq_inflater_run(oq_inflater *f, z_stream *z)
+{
+	struct inflate_state *s = &f->state;
+	s->next_in = z->next_in;
+	s->avail_in = z->avail_in;
+	s->next_out = z->next_out;
+	s->avail_out = z->avail_out;
+	uint32_t had = s->avail_in, room = s->avail_out;
+	int code = isal_inflate(s);
+	z->next_in = s->next_in;
+	z->avail_in = s->avail_in;
+	z->next_out = s->next_out;
+	z->avail_out = s->avail_out;
+	if (code == ISAL_DECOMP_OK && s->block_state == ISAL_BLOCK_FINISH) {
+		uint32_t beyond = (uint32_t)s->read_in_length / 8; /* the trailer; versions before 2.32.1 do not give these back */
+		z->next_in -= beyond;
+		z->avail_in += beyond;
+		return Z_STREAM_END;
 	}
-	libdeflate_free_decompressor(d);
-	return good && done == bytes;
+	bool stuck = s->avail_in > 0 && s->avail_in == had && s->avail_out == room; /* asked again it would only stand still again */
+	return code == ISAL_DECOMP_OK && !stuck ? Z_OK : Z_DATA_ERROR;
 }
 
 #else
 
-bool oq_inflate_whole_works(void)
+oq_inflater *oq_inflater_make(void)
 {
-	return false;
+	return NULL;
 }
 
-bool oq_inflate_whole(const unsigned char *packed, size_t packed_bytes, void *out, size_t bytes)
+void oq_inflater_free(oq_inflater *f)
 {
-	(void)packed;
-	(void)packed_bytes;
-	(void)out;
-	(void)bytes;
-	return false;
+	(void)f;
+}
+
+void oq_inflater_begin(oq_inflater *f, bool gzip)
+{
+	(void)f;
+	(void)gzip;
+}
+
+int oq_inflater_run(oq_inflater *f, z_stream *z)
+{
+	(void)f;
+	(void)z;
+	return Z_DATA_ERROR;
 }
 
 #endif

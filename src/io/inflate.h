@@ -1,15 +1,22 @@
-/* A whole compressed stream at once, by libdeflate where the build found it. */
+/* Deflate data piece by piece by ISA-L, where the build found it; zlib's codes and cursors, so that one loop serves both. */
 #ifndef OQ_IO_INFLATE_H
 #define OQ_IO_INFLATE_H
 
 #include <stdbool.h>
-#include <stddef.h>
+#include <zlib.h>
 
-/* packed: gzip members one after the other, or one zlib stream, and nothing behind. True when they are whole, pass their
- * checksums and give exactly `bytes`. False says nothing about why: zlib is then asked, and its answer is the one that
- * users see, so that both builds refuse and warn alike. */
-bool oq_inflate_whole(const unsigned char *packed, size_t packed_bytes, void *out, size_t bytes);
-/* False when the build has no libdeflate: then nothing needs to be read for it. */
-bool oq_inflate_whole_works(void);
+typedef struct oq_inflater oq_inflater;
+
+/* What may be given back at the end of a member: as many bytes must lie before z->next_in, the last of the pieces before. */
+#define OQ_INFLATE_BACK 8
+
+/* NULL: this build has none, or there is no memory for it. */
+oq_inflater *oq_inflater_make(void);
+void oq_inflater_free(oq_inflater *inflater);
+/* The header of a gzip member, or of a zlib stream, was read: its data and trailer follow. */
+void oq_inflater_begin(oq_inflater *inflater, bool gzip);
+/* From z->next_in to z->next_out, as zlib's inflate does; only these, and what is left of them, are used of *z. Z_OK; Z_STREAM_END behind a trailer that
+ * agrees with the data; Z_DATA_ERROR, which says nothing about why: zlib is to be asked, and its answer is the one that users see. */
+int oq_inflater_run(oq_inflater *inflater, z_stream *z);
 
 #endif

@@ -177,21 +177,27 @@ static bool covers(const oq_crop *c, const oq_volume *volume, const oq_patch_spe
 	return true;
 }
 
-/* Resamples as far around the seed as `reach` says, on R,A,S axes, and the patch needs. */
+/* As far around the seed as `reach` says, on R,A,S axes, and the patch needs. */
+static void crop_region(const int64_t reach[3], const oq_target_grid *target, const oq_patch_info *info, int64_t lows[3], int64_t highs[3])
+{
+	for (int i = 0; i < 3; i++) {
+		int64_t low = info->center[i] - reach[i] / 2, high = info->center[i] + reach[i] / 2;
+		low = low > 0 ? low : 0;
+		high = high < target->size[i] ? high : target->size[i];
+		lows[i] = low < info->low[i] ? low : info->low[i];
+		highs[i] = high > info->high[i] ? high : info->high[i];
+	}
+}
+
 static oq_status fill_crop(oq_crop *c, const oq_volume *volume, const oq_patch_spec *spec, const oq_lps_grid *lps, const oq_target_grid *target,
 	const oq_patch_info *info, oq_error *err)
 {
 	size_t floats;
 	int64_t n[3];
 	c->volume = NULL;
-	for (int i = 0; i < 3; i++) {
-		int64_t low = info->center[i] - c->reach[i] / 2, high = info->center[i] + c->reach[i] / 2;
-		low = low > 0 ? low : 0;
-		high = high < target->size[i] ? high : target->size[i];
-		c->low[i] = low < info->low[i] ? low : info->low[i];
-		c->high[i] = high > info->high[i] ? high : info->high[i];
+	crop_region(c->reach, target, info, c->low, c->high);
+	for (int i = 0; i < 3; i++)
 		n[i] = c->high[i] - c->low[i];
-	}
 	if (!oq_size_product(n, 3, 1, &floats) || floats > SIZE_MAX / sizeof *c->voxels)
 		return oq_fail_memory(err, "patch", SIZE_MAX);
 	if (floats > c->capacity) {
@@ -250,11 +256,12 @@ static oq_status place_patch(const oq_volume *volume, const oq_patch_spec *spec,
 	return OQ_OK;
 }
 
-/* The slices that the patch and its seed lie in are there, and hold HU. */
-static oq_status need_slices(const oq_volume *volume, const oq_lps_grid *lps, const oq_target_grid *target, oq_patch_info *info, oq_error *err)
+/* The slices that a region and the seed lie in. */
+static void slices_of(const oq_lps_grid *lps, const oq_target_grid *target, const oq_patch_info *info, const int64_t low[3], const int64_t high[3],
+	int64_t slices[2])
 {
-	int64_t *first = &info->slices[0], *end = &info->slices[1], voxel[3];
-	oq_resample_slices(lps, target, info->low, info->high, first, end);
+	int64_t *first = &slices[0], *end = &slices[1], voxel[3];
+	oq_resample_slices(lps, target, low, high, first, end);
 	nearest_voxel(info->seed_ijk, voxel);
 	if (*first >= *end)
 		*first = *end = 0;
@@ -262,10 +269,29 @@ static oq_status need_slices(const oq_volume *volume, const oq_lps_grid *lps, co
 		*first = *first == *end || voxel[2] < *first ? voxel[2] : *first;
 		*end = voxel[2] >= *end ? voxel[2] + 1 : *end;
 	}
-	OQ_TRY(oq_volume_need(volume, *first, *end, err));
+}
+
+/* The slices that the patch and its seed lie in are there, and hold HU. */
+static oq_status need_slices(const oq_volume *volume, const oq_lps_grid *lps, const oq_target_grid *target, oq_patch_info *info, oq_error *err)
+{
+	slices_of(lps, target, info, info->low, info->high, info->slices);
+	OQ_TRY(oq_volume_need(volume, info->slices[0], info->slices[1], err));
 	if (info->seed_inside)
 		info->seed_hu = hu_at(volume, info->seed_ijk);
-	return oq_volume_judge(volume, *first, *end, NULL, err);
+	return oq_volume_judge(volume, info->slices[0], info->slices[1], NULL, err);
+}
+
+void oq_patch_want(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], const int64_t reach[3])
+{
+	oq_patch_info info;
+	oq_lps_grid lps;
+	oq_target_grid target;
+	int64_t low[3], high[3], slices[2];
+	if (place_patch(volume, spec, seed_lps_mm, &lps, &target, &info, NULL) != OQ_OK)
+		return;
+	crop_region(reach, &target, &info, low, high);
+	slices_of(&lps, &target, &info, low, high, slices);
+	oq_volume_want(volume, slices[0], slices[1]);
 }
 
 oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], oq_crop *crop, float *out,

@@ -18,8 +18,11 @@ struct oq_stream {
 	bool gzip;                /* the file begins like one */
 	bool inflating;           /* z is set up, and what is read comes from it */
 	bool ended, garbage;
+	oq_inflater *fast;        /* decodes what follows a header; NULL: z does, or never was asked for */
+	bool hurried, in_member;  /* `fast` is used; now */
+	bool gzip_member;         /* else a zlib stream */
 	z_stream z;
-	unsigned char *chunk;
+	unsigned char *chunk, *passed; /* [OQ_INFLATE_BACK + CHUNK], of the file; [CHUNK], decoded for nobody */
 };
 
 static bool gzip_follows(const unsigned char *p, uint64_t left)
@@ -43,15 +46,17 @@ oq_status oq_stream_begin(oq_stream *s, uint64_t offset, bool inflate, oq_error 
 {
 	if (s->inflating)
 		inflateEnd(&s->z);
-	s->inflating = s->ended = s->garbage = false;
+	s->inflating = s->ended = s->garbage = s->hurried = s->in_member = false;
 	s->at = s->start = offset;
 	if (!inflate)
 		return OQ_OK;
 	if (!s->chunk)
-		s->chunk = oq_alloc(CHUNK);
-	s->z = (z_stream){0};
+		s->chunk = oq_calloc(1, OQ_INFLATE_BACK + CHUNK);
+	if (!s->chunk)
+		return oq_fail_memory(err, s->path, CHUNK);
+	s->z = (z_stream){.next_in = s->chunk + OQ_INFLATE_BACK};
 	/* 15 = the largest window, 32 = gzip or zlib by its first bytes */
-	if (!s->chunk || inflateInit2(&s->z, 15 + 32) != Z_OK)
+	if (inflateInit2(&s->z, 15 + 32) != Z_OK)
 		return oq_fail_memory(err, s->path, CHUNK);
 	s->inflating = true;
 	return OQ_OK;
@@ -80,7 +85,9 @@ void oq_stream_close(oq_stream *s)
 		inflateEnd(&s->z);
 	if (s->fd >= 0)
 		close(s->fd);
+	oq_inflater_free(s->fast);
 	oq_free(s->chunk);
+	oq_free(s->passed);
 	oq_free(s->path);
 	oq_free(s);
 }
@@ -124,12 +131,14 @@ static oq_status read_plain(oq_stream *s, void *buffer, size_t bytes, size_t *go
 	return OQ_OK;
 }
 
+/* More of the file behind what is left of the piece before. */
 static oq_status refill(oq_stream *s, oq_error *err)
 {
-	size_t got;
-	OQ_TRY(read_plain(s, s->chunk, CHUNK, &got, err));
-	s->z.next_in = s->chunk;
-	s->z.avail_in = (uInt)got;
+	size_t got, kept = s->z.avail_in + OQ_INFLATE_BACK;
+	memmove(s->chunk, s->z.next_in - OQ_INFLATE_BACK, kept);
+	OQ_TRY(read_plain(s, s->chunk + kept, OQ_INFLATE_BACK + CHUNK - kept, &got, err));
+	s->z.next_in = s->chunk + OQ_INFLATE_BACK;
+	s->z.avail_in += (uInt)got;
 	return OQ_OK;
 }
 
@@ -146,43 +155,52 @@ static oq_status refuse_data(const oq_stream *s, oq_error *err)
 /* At the end of a member: another one, or the end, or garbage (ignored, but told). */
 static oq_status next_member(oq_stream *s, oq_error *err)
 {
-	if (s->z.avail_in < 2 && s->at < s->size) {
-		/* Keep a lone byte in front of what follows. */
-		unsigned char keep = s->z.avail_in ? *s->z.next_in : 0;
-		size_t kept = s->z.avail_in, got;
-		s->chunk[0] = keep;
-		OQ_TRY(read_plain(s, s->chunk + kept, CHUNK - kept, &got, err));
-		s->z.next_in = s->chunk;
-		s->z.avail_in = (uInt)(kept + got);
-	}
+	if (s->z.avail_in < 2 && s->at < s->size)
+		OQ_TRY(refill(s, err));
 	if (!gzip_follows(s->z.next_in, s->z.avail_in)) {
 		s->ended = true;
 		s->garbage = s->z.avail_in > 0;
 		return OQ_OK;
 	}
+	s->in_member = false;
+	s->gzip_member = true;
 	return inflateReset(&s->z) == Z_OK ? OQ_OK : oq_fail_memory(err, s->path, 0);
+}
+
+/* One step of the decoder whose turn it is: zlib, which in a hurry stops behind the header of a member, or what is faster. */
+static int step(oq_stream *s)
+{
+	if (s->in_member)
+		return oq_inflater_run(s->fast, &s->z);
+	int code = inflate(&s->z, s->hurried ? Z_BLOCK : Z_NO_FLUSH);
+	if (s->hurried && code == Z_OK && s->z.data_type & 128) { /* bit 7: a header has ended */
+		oq_inflater_begin(s->fast, s->gzip_member);
+		s->in_member = true;
+	}
+	return code;
 }
 
 static oq_status read_gzip(oq_stream *s, unsigned char *buffer, size_t bytes, size_t *got, oq_error *err)
 {
 	*got = 0;
 	while (*got < bytes && !s->ended) {
-		if (!s->z.avail_in) {
-			if (s->at == s->size)
-				return oq_fail(err, OQ_E_INPUT, "E_GZ_TRUNCATED", "%s: the compressed stream ends in the middle; the file is truncated", s->path);
+		if (!s->z.avail_in && s->at < s->size)
 			OQ_TRY(refill(s, err));
-		}
-		size_t some = bytes - *got < ((size_t)1 << 30) ? bytes - *got : (size_t)1 << 30;
+		bool all = !s->z.avail_in; /* of the file: what comes now comes from within the decoder */
+		size_t some = bytes - *got < CHUNK ? bytes - *got : CHUNK; /* its checksum is taken while it is in the cache */
 		s->z.next_out = buffer + *got;
 		s->z.avail_out = (uInt)some;
-		int code = inflate(&s->z, Z_NO_FLUSH);
-		*got += some - s->z.avail_out;
+		int code = step(s);
+		some -= s->z.avail_out;
+		*got += some;
 		if (code == Z_STREAM_END)
 			OQ_TRY(next_member(s, err));
 		else if (code == Z_MEM_ERROR)
 			return oq_fail_memory(err, s->path, 0);
 		else if (code != Z_OK && code != Z_BUF_ERROR)
 			return refuse_data(s, err);
+		else if (all && !some)
+			return oq_fail(err, OQ_E_INPUT, "E_GZ_TRUNCATED", "%s: the compressed stream ends in the middle; the file is truncated", s->path);
 	}
 	return OQ_OK;
 }
@@ -197,15 +215,26 @@ oq_status oq_stream_read_at(const oq_stream *s, void *buffer, size_t bytes, uint
 	return oq_file_read_at(s->fd, s->path, buffer, bytes, s->start + offset, OQ_E_INPUT, err);
 }
 
-bool oq_stream_read_whole(oq_stream *s, void *out, size_t bytes)
+oq_status oq_stream_pass(oq_stream *s, uint64_t bytes, uint64_t *got, oq_error *err)
 {
-	/* Data that does not compress grows by far less than an eighth; a file larger than that holds something else behind. */
-	uint64_t packed = s->size - s->start, most = (uint64_t)bytes + bytes / 8 + CHUNK;
-	if (!s->inflating || !oq_inflate_whole_works() || packed > most)
+	*got = 0;
+	if (!s->passed)
+		s->passed = oq_alloc(CHUNK);
+	if (!s->passed)
+		return oq_fail_memory(err, s->path, CHUNK);
+	for (size_t some = 1; some && *got < bytes; *got += some)
+		OQ_TRY(oq_stream_read(s, s->passed, bytes - *got < CHUNK ? (size_t)(bytes - *got) : CHUNK, &some, err));
+	return OQ_OK;
+}
+
+bool oq_stream_hurry(oq_stream *s)
+{
+	unsigned char magic[2];
+	if (!s->inflating || s->size - s->start < 2 || oq_file_read_at(s->fd, s->path, magic, 2, s->start, OQ_E_INPUT, NULL) != OQ_OK)
 		return false;
-	unsigned char *data = oq_alloc_aligned((size_t)packed); /* huge pages: touching small ones takes a fifth of the time of decoding */
-	bool good = data && oq_file_read_at(s->fd, s->path, data, (size_t)packed, s->start, OQ_E_INPUT, NULL) == OQ_OK
-		&& oq_inflate_whole(data, (size_t)packed, out, bytes);
-	oq_free_aligned(data);
-	return good;
+	if (!s->fast)
+		s->fast = oq_inflater_make();
+	s->gzip_member = gzip_follows(magic, 2);
+	s->hurried = s->fast != NULL;
+	return s->hurried;
 }

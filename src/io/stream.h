@@ -23,9 +23,11 @@ uint64_t oq_stream_capacity(const oq_stream *stream);
 oq_status oq_stream_read(oq_stream *stream, void *buffer, size_t bytes, size_t *got, oq_error *err);
 /* Of one that does not inflate: exactly `bytes` from `offset` behind its begin; the place of oq_stream_read stays. Thread-safe. */
 oq_status oq_stream_read_at(const oq_stream *stream, void *buffer, size_t bytes, uint64_t offset, oq_error *err);
-/* From a fresh begin of an inflating stream: everything at once into `out`, faster than reading. False = it did not work out,
- * for whatever reason, and nothing was consumed: read as usual, which also says what is wrong. */
-bool oq_stream_read_whole(oq_stream *stream, void *out, size_t bytes);
+/* Up to `bytes` are read and forgotten. */
+oq_status oq_stream_pass(oq_stream *stream, uint64_t bytes, uint64_t *got, oq_error *err);
+/* From a fresh begin of an inflating stream: it is decoded by what is faster than zlib. False: there is nothing faster here. What fails then says
+ * nothing about why: begin again and read as usual, which also says what is wrong. */
+bool oq_stream_hurry(oq_stream *stream);
 /* True when bytes that belong to no gzip member follow the last one. */
 bool oq_stream_has_garbage(const oq_stream *stream);
 

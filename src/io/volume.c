@@ -1,4 +1,4 @@
-/* Opening scans: header first, sizes before memory, then the voxels, if they are compressed. What raw ones hold: voxels.c. */
+/* Opening scans: header first, sizes before memory. What the voxels hold: voxels.c. */
 #include "io/volume.h"
 
 #include "core/mem.h"
@@ -72,83 +72,30 @@ static oq_status check_size(const loader *l)
 	return OQ_OK;
 }
 
-/* Reads past what is not wanted, before the voxels or behind them. */
-static oq_status skip_bytes(loader *l, uint64_t bytes, const char *what)
+/* Room for the voxels, which stay in their stream until they are needed: what is never read takes no memory. */
+static oq_status make_room(loader *l)
 {
-	unsigned char gap[65536];
-	for (uint64_t left = bytes; left > 0;) {
-		size_t want = left < sizeof gap ? (size_t)left : sizeof gap, got;
-		OQ_TRY(oq_stream_read(l->voxel_stream, gap, want, &got, l->err));
-		if (got < want)
-			return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: ends within the %llu bytes %s its voxels", l->path, (unsigned long long)bytes, what);
-		left -= got;
-	}
-	return OQ_OK;
+	l->volume->voxels = oq_alloc_aligned(l->place.bytes);
+	return l->volume->voxels ? OQ_OK : oq_fail_memory(l->err, l->path, l->place.bytes);
 }
 
-#define HEAD_MOST ((uint64_t)1 << 20) /* what may lie before the voxels in a stream that is decoded at once */
-
-/* The voxels by way of a buffer that also holds what lies before them in their stream. */
-static bool decode_at_once(loader *l, size_t room)
-{
-	if (!l->place.behind && room == l->place.bytes + l->place.skip && oq_stream_read_whole(l->voxel_stream, l->volume->voxels, room)) {
-		memmove(l->volume->voxels, (unsigned char *)l->volume->voxels + l->place.skip, l->place.bytes);
-		return true;
-	}
-	return false;
-}
-
-static void note_trailing(loader *l)
-{
-	oq_notes_add(&l->volume->notes, "W_TRAILING", "bytes follow its voxels; they were ignored");
-}
-
-static oq_status decode(loader *l)
-{
-	size_t got, extra, bytes = l->place.bytes;
-	unsigned char after;
-	OQ_TRY(skip_bytes(l, l->place.skip, "before"));
-	OQ_TRY(oq_stream_read(l->voxel_stream, l->volume->voxels, bytes, &got, l->err));
-	if (got < bytes)
-		return oq_fail(l->err, OQ_E_INPUT, "E_TRUNCATED", "%s: holds %zu bytes of voxels, its header declares %zu", l->path, got, bytes);
-	OQ_TRY(skip_bytes(l, l->place.behind, "behind"));
-	/* Reading on makes gzip check its checksum and length. */
-	OQ_TRY(oq_stream_read(l->voxel_stream, &after, 1, &extra, l->err));
-	if (extra || oq_stream_has_garbage(l->voxel_stream))
-		note_trailing(l);
-	return OQ_OK;
-}
-
-/* Compressed voxels are decoded; raw ones stay in their file until they are needed. */
-static oq_status read_voxels(loader *l)
-{
-	const oq_voxel_place *p = &l->place;
-	size_t room = p->skip <= HEAD_MOST ? p->bytes + (size_t)p->skip : p->bytes;
-	l->volume->voxels = oq_alloc_aligned(room);
-	if (!l->volume->voxels)
-		return oq_fail_memory(l->err, l->path, room);
-	if (oq_stream_is_inflating(l->voxel_stream))
-		return decode_at_once(l, room) ? OQ_OK : decode(l);
-	if (p->bytes + p->skip + p->behind < oq_stream_capacity(l->voxel_stream))
-		note_trailing(l);
-	return OQ_OK;
-}
-
-/* The volume keeps the stream that its voxels are still in. */
+/* The volume keeps the stream of its voxels. */
 static oq_status keep_source(loader *l)
 {
-	bool raw = !oq_stream_is_inflating(l->voxel_stream);
+	const oq_voxel_place *p = &l->place;
 	oq_voxels *source;
 	OQ_TRY(oq_voxels_make(l->volume, l->path, l->options, &source, l->err));
 	l->volume->source = source;
-	source->swapped = l->place.swapped;
-	if (raw) {
-		source->stream = l->voxel_stream;
-		source->skip = l->place.skip;
-		l->header_stream = l->header_stream == l->voxel_stream ? NULL : l->header_stream;
-		l->voxel_stream = NULL;
-	}
-	return OQ_OK;
+	source->stream = l->voxel_stream;
+	source->packed = oq_stream_is_inflating(l->voxel_stream);
+	source->swapped = p->swapped;
+	source->offset = p->offset;
+	source->skip = p->skip;
+	source->behind = p->behind;
+	source->trailing = !source->packed && p->bytes + p->skip + p->behind < oq_stream_capacity(l->voxel_stream);
+	l->header_stream = l->header_stream == l->voxel_stream ? NULL : l->header_stream;
+	l->voxel_stream = NULL;
+	return source->packed ? OQ_OK : oq_volume_unpack(l->volume, l->err);
 }
 
 static oq_status load(loader *l)
@@ -156,7 +103,7 @@ static oq_status load(loader *l)
 	OQ_TRY(read_header(l));
 	OQ_TRY(open_voxels(l));
 	OQ_TRY(check_size(l));
-	OQ_TRY(read_voxels(l));
+	OQ_TRY(make_room(l));
 	return keep_source(l);
 }
 
@@ -186,7 +133,7 @@ oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_
 {
 	oq_volume *volume = NULL;
 	OQ_TRY(oq_volume_open(path, options, &volume, err));
-	oq_status status = oq_volume_need(volume, 0, volume->dims[2], err);
+	oq_status status = oq_volume_load(volume, err);
 	if (status == OQ_OK)
 		status = oq_volume_judge(volume, 0, volume->dims[2], &volume->notes, err);
 	if (status == OQ_OK)

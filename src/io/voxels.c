@@ -1,5 +1,5 @@
 /* The voxels of a volume slice by slice (along k, as they lie in the file). Raw ones are read where a patch needs them: by pread, so that a file that
- * shrinks, or a network drive that fails, is an error and not a signal. Every slice is read and looked at once, whoever asks for it. */
+ * shrinks, or a network drive that fails, is an error and not a signal; compressed ones: packed.c. Every slice is looked at once, whoever asks for it. */
 #include "voxels.h"
 
 #include "core/mem.h"
@@ -46,9 +46,14 @@ static size_t slice_voxels(const oq_volume *v)
 	return (size_t)(v->dims[0] * v->dims[1]);
 }
 
-static unsigned char *slice_start(const oq_volume *v, int64_t k)
+size_t oq_slice_bytes(const oq_volume *v)
 {
-	return (unsigned char *)v->voxels + (size_t)k * slice_voxels(v) * oq_dtype_size(v->dtype);
+	return slice_voxels(v) * oq_dtype_size(v->dtype);
+}
+
+unsigned char *oq_slice_start(const oq_volume *v, int64_t k)
+{
+	return (unsigned char *)v->voxels + (size_t)k * oq_slice_bytes(v);
 }
 
 static void swap_bytes(unsigned char *bytes, size_t count, size_t item)
@@ -65,7 +70,7 @@ static oq_slice_look look_at(const oq_volume *v, int64_t k)
 {
 	float values[4096];
 	oq_slice_look l = {.low = INFINITY, .high = -INFINITY};
-	const unsigned char *voxels = slice_start(v, k);
+	const unsigned char *voxels = oq_slice_start(v, k);
 	size_t count = slice_voxels(v);
 	for (size_t at = 0; at < count; at += 4096) {
 		size_t some = count - at < 4096 ? count - at : 4096;
@@ -84,8 +89,8 @@ static oq_slice_look look_at(const oq_volume *v, int64_t k)
 static void make_air(const oq_volume *v, int64_t k)
 {
 	double air = (AIR_HU - v->inter) / v->slope;
-	float *f = (float *)(void *)slice_start(v, k);
-	double *d = (double *)(void *)slice_start(v, k);
+	float *f = (float *)(void *)oq_slice_start(v, k);
+	double *d = (double *)(void *)oq_slice_start(v, k);
 	for (size_t i = 0; i < slice_voxels(v); i++) {
 		if (v->dtype == OQ_F32 && !isfinite(f[i]))
 			f[i] = (float)air;
@@ -99,7 +104,7 @@ static void take_in(const oq_volume *v, int64_t k)
 {
 	oq_voxels *s = v->source;
 	if (s->swapped)
-		swap_bytes(slice_start(v, k), slice_voxels(v) * oq_dtype_size(v->dtype), oq_dtype_size(v->dtype));
+		swap_bytes(oq_slice_start(v, k), oq_slice_bytes(v), oq_dtype_size(v->dtype));
 	oq_slice_look look = look_at(v, k);
 	if (look.bad && s->nonfinite_as_air) {
 		int64_t bad = look.bad;
@@ -107,7 +112,7 @@ static void take_in(const oq_volume *v, int64_t k)
 		look = look_at(v, k);
 		look.bad = bad;
 	}
-	look.ready = true;
+	look.state = OQ_SLICE_READY;
 	s->slices[k] = look;
 }
 
@@ -115,9 +120,9 @@ static void take_in(const oq_volume *v, int64_t k)
 static oq_status read_run(const oq_volume *v, int64_t first, int64_t end, oq_error *err)
 {
 	oq_voxels *s = v->source;
-	size_t slice = slice_voxels(v) * oq_dtype_size(v->dtype);
-	if (s->stream) {
-		oq_status status = oq_stream_read_at(s->stream, slice_start(v, first), (size_t)(end - first) * slice, s->skip + (uint64_t)first * slice, err);
+	size_t slice = oq_slice_bytes(v);
+	if (!s->packed) {
+		oq_status status = oq_stream_read_at(s->stream, oq_slice_start(v, first), (size_t)(end - first) * slice, s->skip + (uint64_t)first * slice, err);
 		if (status != OQ_OK && s->name)
 			oq_error_rename(err, oq_stream_path(s->stream), s->name);
 		OQ_TRY(status);
@@ -128,6 +133,42 @@ static oq_status read_run(const oq_volume *v, int64_t first, int64_t end, oq_err
 	return OQ_OK;
 }
 
+/* True when one was not in memory yet. */
+static bool want(const oq_voxels *s, int64_t first, int64_t end)
+{
+	bool news = false;
+	for (int64_t k = first; k < end; k++) {
+		news |= s->slices[k].state < OQ_SLICE_HELD;
+		if (s->slices[k].state == OQ_SLICE_ABSENT)
+			s->slices[k].state = OQ_SLICE_WANTED;
+	}
+	return news;
+}
+
+void oq_volume_want(const oq_volume *v, int64_t first, int64_t end)
+{
+	if (!v->source)
+		return;
+	pthread_mutex_lock(&v->source->lock);
+	want(v->source, first, end);
+	pthread_mutex_unlock(&v->source->lock);
+}
+
+oq_status oq_volume_unpack(oq_volume *v, oq_error *err)
+{
+	oq_voxels *s = v->source;
+	oq_status status = OQ_OK;
+	if (!s)
+		return OQ_OK;
+	pthread_mutex_lock(&s->lock);
+	if (s->packed && !s->unpacked)
+		status = oq_voxels_unpack(v, err);
+	pthread_mutex_unlock(&s->lock);
+	if (status == OQ_OK && s->trailing)
+		oq_notes_add(&v->notes, "W_TRAILING", "bytes follow its voxels; they were ignored");
+	return status;
+}
+
 oq_status oq_volume_need(const oq_volume *v, int64_t first, int64_t end, oq_error *err)
 {
 	oq_voxels *s = v->source;
@@ -135,14 +176,24 @@ oq_status oq_volume_need(const oq_volume *v, int64_t first, int64_t end, oq_erro
 	if (!s)
 		return OQ_OK; /* made in memory, not read */
 	pthread_mutex_lock(&s->lock);
+	if (want(s, first, end) && s->packed)
+		status = oq_voxels_unpack(v, err);
 	for (int64_t at = first, next; at < end && status == OQ_OK; at = next) {
-		for (next = at + 1; next < end && s->slices[next].ready == s->slices[at].ready; next++)
+		bool ready = s->slices[at].state == OQ_SLICE_READY;
+		for (next = at + 1; next < end && (s->slices[next].state == OQ_SLICE_READY) == ready; next++)
 			;
-		if (!s->slices[at].ready)
+		if (!ready)
 			status = read_run(v, at, next, err);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return status;
+}
+
+oq_status oq_volume_load(oq_volume *v, oq_error *err)
+{
+	oq_volume_want(v, 0, v->dims[2]);
+	OQ_TRY(oq_volume_unpack(v, err));
+	return oq_volume_need(v, 0, v->dims[2], err);
 }
 
 static oq_slice_look look_over(const oq_volume *v, int64_t first, int64_t end)

@@ -7,16 +7,25 @@
 
 #include <pthread.h>
 
+typedef enum oq_slice_state {
+	OQ_SLICE_ABSENT = 0,
+	OQ_SLICE_WANTED, /* to be kept when the stream passes it */
+	OQ_SLICE_HELD,   /* in memory, as it came out of its stream */
+	OQ_SLICE_READY   /* in memory and looked at */
+} oq_slice_state;
+
 typedef struct oq_slice_look {
 	float low, high; /* of the finite raw values */
 	int64_t bad;     /* voxels that are not finite, or were not before they became air */
-	bool ready;      /* in memory and looked at */
+	oq_slice_state state;
 } oq_slice_look;
 
 struct oq_voxels {
-	pthread_mutex_t lock;  /* of slices, and of the voxels of those that are not ready */
-	oq_stream *stream;     /* raw voxels, read from here when they are needed; NULL: all are in memory */
-	uint64_t skip;         /* bytes of the stream before them */
+	pthread_mutex_t lock;  /* of slices, of the stream's place, and of the voxels of those that are not ready */
+	oq_stream *stream;     /* where voxels come from */
+	uint64_t offset, skip, behind; /* where it begins in its file; its bytes before the voxels, and of further volumes behind them */
+	bool packed, unpacked; /* it is inflated, from its beginning to its end; has been once */
+	bool trailing;         /* bytes follow what the header declares */
 	bool swapped;          /* until a slice is ready */
 	bool nonfinite_as_air;
 	char *path, *name;     /* of the scan; name, in messages instead of the path, or NULL */
@@ -25,5 +34,10 @@ struct oq_voxels {
 
 oq_status oq_voxels_make(const oq_volume *volume, const char *path, const oq_volume_options *options, oq_voxels **out, oq_error *err);
 void oq_voxels_free(oq_voxels *voxels);
+size_t oq_slice_bytes(const oq_volume *volume);
+/* Slice k in memory. */
+unsigned char *oq_slice_start(const oq_volume *volume, int64_t k);
+/* Of a packed volume: decodes all of the stream and keeps the slices that are wanted, which are held afterwards. The lock is the caller's. */
+oq_status oq_voxels_unpack(const oq_volume *volume, oq_error *err);
 
 #endif

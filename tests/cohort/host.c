@@ -1,5 +1,5 @@
 /* The library inside a program of somebody else: called by many threads, with the floating-point state of the host; and the soak: thousands of
- * rows, after which memory and descriptors are where they were after the first hundreds.
+ * rows, after which memory and descriptors are where they were after the first hundreds; and a packed scan, which is read once for all its rows.
  * usage: host WORK [ROWS] */
 #define _GNU_SOURCE
 #include "check.h"
@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -163,6 +164,65 @@ static void test_soak(const char *folder, int rows)
 	OQ_CHECK_INT(after.descriptors, before.descriptors);
 }
 
+#define WIDE 64
+#define DEEP 300
+#define HEADER 352
+
+/* A packed scan of noise, which does not compress; its header is that of SCAN but for the sizes. */
+static long write_packed_scan(const char *path)
+{
+	static int16_t voxels[WIDE * WIDE * DEEP];
+	static const int16_t dims[3] = {WIDE, WIDE, DEEP};
+	char header[HEADER];
+	uint32_t state = 1;
+	for (size_t i = 0; i < sizeof voxels / sizeof *voxels; i++) {
+		state = state * 1664525u + 1013904223u;
+		voxels[i] = (int16_t)((int)(state >> 16) - 32768);
+	}
+	FILE *plain = fopen(SCAN, "rb");
+	OQ_REQUIRE(plain && fread(header, 1, sizeof header, plain) == sizeof header && !fclose(plain));
+	memcpy(header + 42, dims, sizeof dims);
+	gzFile file = gzopen(path, "wb1");
+	OQ_REQUIRE(file && gzwrite(file, header, sizeof header) == (int)sizeof header && gzwrite(file, voxels, sizeof voxels) == (int)sizeof voxels);
+	OQ_REQUIRE(gzclose(file) == Z_OK);
+	struct stat info;
+	OQ_REQUIRE(stat(path, &info) == 0);
+	return (long)info.st_size;
+}
+
+/* Bytes that this process has read so far; 0 where that cannot be told. */
+static long bytes_read(void)
+{
+	long bytes = 0;
+	FILE *io = fopen("/proc/self/io", "r");
+	if (io && fscanf(io, "rchar: %ld", &bytes) != 1)
+		bytes = 0;
+	if (io)
+		fclose(io);
+	return bytes;
+}
+
+/* Thirty rows from one end of the scan to the other, two packages, two lanes: its bytes are read once, but for the pieces that its header is in. */
+static void test_one_pass(void)
+{
+	long size = write_packed_scan("deep.nii.gz");
+	FILE *manifest = fopen("deep.csv", "w");
+	OQ_REQUIRE(manifest && fputs("image_path,coordX,coordY,coordZ\n", manifest) > 0);
+	for (int i = 0; i < 30; i++)
+		fprintf(manifest, "deep.nii.gz,%d,2,%d\n", i % 4, 3 + i * 25);
+	OQ_REQUIRE(fclose(manifest) == 0);
+	const char *packages[] = {TINY, TINY}, *outputs[] = {"deep1.npy", "deep2.npy"};
+	oq_job_summary summary;
+	oq_error err = {0};
+	const oq_job job = {.manifest = "deep.csv", .packages = packages, .outputs = outputs, .package_count = 2, .threads = 2};
+	long before = bytes_read();
+	OQ_CHECK_INT(oq_embed(&job, &summary, &err), OQ_OK);
+	OQ_CHECK_INT(summary.failed, 0);
+	long used = bytes_read() - before;
+	OQ_CHECK(!before || (used >= size && used < size + size / 2));
+	OQ_CHECK(size > 2L << 20); /* far more than the rest that is read, so that a second pass would be seen */
+}
+
 int main(int argc, char **argv)
 {
 	shared s = {0};
@@ -181,5 +241,6 @@ int main(int argc, char **argv)
 	oq_scan_close(scan);
 	oq_model_close(model);
 	test_soak(argv[1], argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1000);
+	test_one_pass();
 	return oq_checks_done();
 }

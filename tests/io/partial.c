@@ -41,7 +41,7 @@ static const struct {
 	{"gzip.nrrd", "encoding: gzip\nendian: little", true, false},
 	{"big.nrrd", "encoding: raw\nendian: big", false, true},
 	{"raw.mha", "ElementByteOrderMSB = False\nCompressedData = False", false, false},
-	{"zlib.mha", "ElementByteOrderMSB = False\nCompressedData = True", true, false},
+	{"packed.mha", "ElementByteOrderMSB = False\nCompressedData = True", true, false},
 	{"plain.nii", NULL, false, false},
 	{"packed.nii.gz", NULL, true, false},
 };
@@ -173,6 +173,47 @@ static void test_part(int f, const char *path)
 	oq_volume_free(shared);
 }
 
+static bool untouched(const oq_volume *volume, int64_t first, int64_t end)
+{
+	const unsigned char *bytes = volume->voxels;
+	for (int64_t i = first * 4 * PLANE; i < end * 4 * PLANE; i++)
+		if (bytes[i] != 0x5a)
+			return false;
+	return true;
+}
+
+/* Packed: one pass for all that was announced, which keeps nothing else; another one for what was not. Its bytes are the same. */
+static void test_passes(int f, const char *path)
+{
+	if (!files[f].gzip)
+		return;
+	oq_error err = {0};
+	const int64_t none[3] = {0};
+	float expected[SIZE * SIZE * SIZE];
+	oq_volume *volume = open_volume(path, NULL);
+	expect_patch(volume, seed, NULL, "");
+	OQ_REQUIRE(oq_patch_extract(volume, &spec, seed, expected, NULL, &err) == OQ_OK);
+	oq_volume_free(volume);
+	volume = open_volume(path, NULL);
+	memset(volume->voxels, 0x5a, sizeof voxels);
+	oq_patch_want(volume, &spec, seed, none);
+	oq_volume_want(volume, SLICES - 1, SLICES);
+	OQ_CHECK(oq_volume_unpack(volume, &err) == OQ_OK && volume->notes.count == 0);
+	OQ_CHECK(untouched(volume, 0, NEAR_SLICE - SIZE / 2 - 2) && untouched(volume, NEAR_SLICE + SIZE / 2 + 3, SLICES - 1));
+	long long before = bytes_read();
+	OQ_CHECK(oq_volume_unpack(volume, &err) == OQ_OK); /* once */
+	expect_patch(volume, seed, expected, "");
+	OQ_CHECK(bytes_read() - before < 1000);
+	OQ_CHECK(oq_volume_need(volume, SLICES - 1, SLICES, &err) == OQ_OK);
+	OQ_CHECK(oq_volume_hu(volume, 5, 6, SLICES - 1) == value_at(5, 6, SLICES - 1));
+	before = bytes_read();
+	expect_patch(volume, far_seed, NULL, ""); /* nobody said so */
+	OQ_CHECK(before < 0 || bytes_read() - before > 1000);
+	expect_patch(volume, seed, expected, "");
+	OQ_CHECK(untouched(volume, 0, NEAR_SLICE - SIZE / 2 - 2) && untouched(volume, NEAR_SLICE + SIZE / 2 + 3, FAR_SLICE - SIZE / 2 - 2));
+	oq_volume_free(volume);
+}
+
 /* A NaN in one slice: patches that do not need it are as before, those that do are refused; or it is air, and counted where it is. */
 static void test_values(int f, const char *path)
 {
@@ -214,6 +255,34 @@ static void test_values(int f, const char *path)
 	fill();
 }
 
+/* Packed data is decoded to its end, whatever is wanted of it: damage anywhere is an error of the scan, with its name in place of its path. */
+static void test_damage(int f, const char *path)
+{
+	if (!files[f].gzip)
+		return;
+	oq_error err = {0};
+	oq_volume *volume = open_volume(path, &(oq_volume_options){.name = "scan"});
+	FILE *file = fopen(path, "r+b");
+	OQ_REQUIRE(file && !fseek(file, -8, SEEK_END)); /* the checksum */
+	int sum = fgetc(file);
+	OQ_REQUIRE(!fseek(file, -8, SEEK_END) && fputc(sum ^ 1, file) != EOF && !fclose(file));
+	OQ_CHECK(oq_volume_unpack(volume, &err) == OQ_E_INPUT && !strcmp(err.code, "E_GZ_CRC") && !strncmp(err.message, "scan: checksum", 14));
+	expect_patch(volume, seed, NULL, "E_GZ_CRC");
+	OQ_REQUIRE(truncate(path, 60000) == 0);
+	OQ_CHECK(oq_volume_unpack(volume, &err) == OQ_E_INPUT && !strcmp(err.code, "E_TRUNCATED") && !strstr(err.message, path));
+	oq_volume_free(volume);
+	volume = open_volume(path, NULL);
+	OQ_CHECK(oq_volume_unpack(volume, &err) == OQ_E_INPUT && !strcmp(err.code, "E_GZ_TRUNCATED"));
+	oq_volume_free(volume);
+	write_file(f, path);
+	file = fopen(path, "ab");
+	OQ_REQUIRE(file && fputs("more", file) > 0 && !fclose(file));
+	volume = open_volume(path, NULL);
+	OQ_CHECK(oq_volume_unpack(volume, &err) == OQ_OK && volume->notes.count == 1 && oq_notes_has(&volume->notes, "W_TRAILING"));
+	oq_volume_free(volume);
+	write_file(f, path);
+}
+
 /* Cut after opening: an error with the scan's name in place of its path, no signal, and never zeros; what was read before stays good. */
 static void test_shrinking(int f, const char *path)
 {
@@ -241,6 +310,8 @@ int main(int argc, char **argv)
 		snprintf(path, sizeof path, "%s%s", argv[1], files[f].name);
 		write_file(f, path);
 		test_part(f, path);
+		test_passes(f, path);
+		test_damage(f, path);
 		test_values(f, path);
 		write_file(f, path);
 		test_shrinking(f, path);

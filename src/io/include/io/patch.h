@@ -66,6 +66,8 @@ oq_status oq_patch_extract_shared(const oq_volume *volume, const oq_patch_spec *
 	oq_patch_info *info, oq_error *err);
 /* Raises `reach` to what a patch needs. */
 void oq_patch_reach(const oq_patch_spec *spec, int64_t reach[3]);
+/* oq_volume_want of what a patch will need when it is cut from a region of this reach; nothing, when it cannot be cut. */
+void oq_patch_want(const oq_volume *volume, const oq_patch_spec *spec, const double seed_lps_mm[3], const int64_t reach[3]);
 /* Before its volume is freed. */
 void oq_crop_forget(oq_crop *crop);
 void oq_crop_free(oq_crop *crop);

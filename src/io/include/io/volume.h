@@ -34,10 +34,17 @@ typedef struct oq_volume {
 
 /* Reads everything and judges the values of all slices. Errors: OQ_E_INPUT with a code of the list in docs/formats.md (E_TRUNCATED, E_MAGIC, E_DIMS, ...). */
 oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err);
-/* Header and sizes are checked and compressed voxels decoded; raw ones stay in the file, and no value has been looked at: ask for slices first. */
+/* Header and sizes are checked; the voxels stay in their file, and no value has been looked at: ask for slices first. */
 oq_status oq_volume_open(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err);
+/* Slices [first,end) along k will be needed: to be said before the first of them is, of a compressed file. Thread-safe. */
+void oq_volume_want(const oq_volume *volume, int64_t first, int64_t end);
+/* A compressed file is decoded to its end, checksums included, and of its slices those are kept that are wanted by now (others would cost another
+ * pass). Later calls, and raw files, need nothing. Its warnings are in `notes` afterwards. */
+oq_status oq_volume_unpack(oq_volume *volume, oq_error *err);
 /* Slices [first,end) along k are in `voxels` afterwards, read and looked at once. Thread-safe. */
 oq_status oq_volume_need(const oq_volume *volume, int64_t first, int64_t end, oq_error *err);
+/* All of them. */
+oq_status oq_volume_load(oq_volume *volume, oq_error *err);
 /* What the values of slices that were asked for say: E_NONFINITE and E_HU_RANGE refuse, warnings go to `notes`, which may be NULL. */
 oq_status oq_volume_judge(const oq_volume *volume, int64_t first, int64_t end, oq_notes *notes, oq_error *err);
 /* Lowest and highest HU of slices that were asked for. */
