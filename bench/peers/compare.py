@@ -4,7 +4,7 @@ Every contestant lives in a process of its own and is measured in turn, round af
 machine hits all of them. Times are per patch, minimum and median over all runs of all rounds. What a peer can be told in several ways
 (memory layout, requests or batches) is measured in all of them, and its best counts. Each precision is a contest of its own, in which
 OncoQuant's float32 takes part as the yardstick. int8 of everyone is calibrated on the same patches. Where the peers together would not fit
-into memory they are measured one after another. Judges nothing: it writes OUT/networks.json and OUT/networks.md.
+into memory they are measured one after another. Judges nothing: it writes OUT/networks.json and OUT/networks.md, or by another --report.
 """
 import argparse
 import hashlib
@@ -266,6 +266,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--oncoquant", type=pathlib.Path, default=ROOT / "build/oncoquant", help="the command to measure (build/oncoquant)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "out/bench", help="where everything goes (out/bench)")
+    parser.add_argument("--report", default="networks", metavar="NAME", help="writes NAME.json and NAME.md there; tables.py puts several together (%(default)s)")
     parser.add_argument("--models", default=",".join(MODELS), help="comma-separated (%(default)s)")
     parser.add_argument("--precisions", default="f32", help="comma-separated of f32, bf16 and int8 (%(default)s)")
     parser.add_argument("--int8", action="append", default=[], type=own_package, metavar="MODEL=PACKAGE", help="this int8 package instead of one made here")
@@ -301,8 +302,8 @@ def main():
             print(f"{model}, {precision}, threads {threads}, batch {batch}: " + ", ".join(
                 f"{label} {best(row, label)['ms_min']:.1f}" for label in (*PEERS, OURS) if best(row, label)) + " ms", flush=True)
             # After every row, so that an interrupted run leaves what it has.
-            (options.out / "networks.json").write_text(json.dumps(report, indent="\t") + "\n")
-            (options.out / "networks.md").write_text(markdown([report]))
+            (options.out / f"{options.report}.json").write_text(json.dumps(report, indent="\t") + "\n")
+            (options.out / f"{options.report}.md").write_text(markdown([report]))
 
 
 if __name__ == "__main__":
