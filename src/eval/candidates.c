@@ -48,6 +48,9 @@ struct oq_candidates {
 	int64_t scratch_room;
 };
 
+/* A query that this many rows are alike to gets none: measuring every row is then little more work, and memory has a bound. */
+#define MOST 16384
+
 /* Twice the room for a pool, and for the scratch that thins it out. */
 static bool make_room(oq_candidates *c, pool *p)
 {
@@ -69,8 +72,13 @@ static bool offer(oq_candidates *c, const oq_candidate_search *s, pool *p, float
 {
 	if (p->count == p->room) {
 		thin_out(p, s->wanted, oq_products_error(s->queries->columns), c->scratch);
-		if (2 * p->count > p->room && !make_room(c, p)) /* too many are alike: room for them all */
+		bool full = 2 * p->count > p->room;
+		if (full && p->room >= MOST) {
+			p->count = 0;
+			p->least = INFINITY; /* no product is offered again */
+		} else if (full && !make_room(c, p)) {
 			return false;
+		}
 	}
 	if (product >= p->least) {
 		p->product[p->count] = product;

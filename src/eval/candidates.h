@@ -25,7 +25,8 @@ void oq_candidates_close(oq_candidates *candidates);
 
 /* Queries first to first + count - 1 (at most OQ_CANDIDATE_BLOCK) against the gallery; false when there is no memory. */
 bool oq_candidates_find(oq_candidates *candidates, const oq_candidate_search *search, int64_t first, int64_t count);
-/* Of the block's query q: how many, *rows of the gallery in its order, and *below: the cosine of every other row is less. */
+/* Of the block's query q: how many, *rows of the gallery in its order, and *below: the cosine of every other row is less. 0, and *below INFINITY, when
+ * too many rows are alike to be told apart: then every row is to be measured. */
 int64_t oq_candidates_of(oq_candidates *candidates, const oq_candidate_search *search, int64_t q, const int64_t **rows, double *below);
 
 #endif

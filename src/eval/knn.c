@@ -126,7 +126,10 @@ static bool vote_of_block(const search *s, worker *w, int64_t first, int64_t cou
 		return false;
 	for (int64_t q = 0; q < count; q++) {
 		int64_t some = oq_candidates_of(w->candidates, &s->filter, q, &rows, &below);
-		vote_of_row(s, s->queries[first + q], rows, some, 1 - below - SURE, w->distance, w->room);
+		if (some)
+			vote_of_row(s, s->queries[first + q], rows, some, 1 - below - SURE, w->distance, w->room);
+		else
+			vote_of_row(s, s->queries[first + q], s->gallery, s->gallery_count, INFINITY, w->distance, w->room);
 	}
 	return true;
 }

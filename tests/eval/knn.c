@@ -131,6 +131,39 @@ static void check_set(const char *name, const oq_json *golden)
 	close_set(&s);
 }
 
+/* More training rows alike than a query's pool holds: measured one and all, to the same votes. */
+static void check_alike(void)
+{
+	enum { ROWS = 60000, COLUMNS = 3, QUERIES = 8, K = 7 };
+	float *data = malloc(ROWS * COLUMNS * sizeof *data);
+	uint8_t *class = malloc(ROWS);
+	oq_split splits[2];
+	oq_knn_votes plain[2], fast[2];
+	oq_error err;
+	OQ_REQUIRE(data && class);
+	for (int i = 0; i < ROWS * COLUMNS; i++)
+		data[i] = 1 + 1e-6f * (float)(i * 7919 % 1009);
+	for (int s = 0; s < 2; s++) {
+		splits[s] = (oq_split){malloc(ROWS * sizeof *splits[s].rows), ROWS - QUERIES, QUERIES / 2, QUERIES / 2};
+		OQ_REQUIRE(splits[s].rows);
+		for (int i = 0; i < ROWS; i++) {
+			splits[s].rows[i] = s ? ROWS - 1 - i : i;
+			class[i] = i * 31 % 7 < 3;
+		}
+	}
+	OQ_REQUIRE(oq_knn_vote_by(OQ_KNN_PLAIN, &(oq_matrix){data, ROWS, COLUMNS}, class, splits, 2, K, 1, plain, &err) == OQ_OK);
+	OQ_REQUIRE(oq_knn_vote_by(OQ_KNN_FILTERED, &(oq_matrix){data, ROWS, COLUMNS}, class, splits, 2, K, 2, fast, &err) == OQ_OK);
+	for (int s = 0; s < 2; s++) {
+		OQ_CHECK(!memcmp(plain[s].classes, fast[s].classes, QUERIES * K));
+		OQ_CHECK(!memcmp(plain[s].tied, fast[s].tied, QUERIES * sizeof *plain[s].tied));
+		oq_knn_votes_free(&plain[s]);
+		oq_knn_votes_free(&fast[s]);
+		free(splits[s].rows);
+	}
+	free(data);
+	free(class);
+}
+
 /* Runs of a whole study on given splits: few positives, and tied maxima. */
 static void check_runs(const char *file, const char *name)
 {
@@ -240,5 +273,6 @@ int main(void)
 	check_runs("knn_ties", "T");
 	check_areas();
 	check_filtered();
+	check_alike();
 	return oq_checks_done();
 }

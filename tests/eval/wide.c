@@ -178,6 +178,26 @@ static void check_neighbours(int64_t rows, int64_t columns, double apart)
 	oq_free(fast);
 }
 
+/* More rows alike than a pool holds: every row is measured, to the same result; the last query is like none of them and keeps its filter. */
+static void check_alike(void)
+{
+	enum { QUERIES = 9, ROWS = 60000, COLUMNS = 3, K = 6 };
+	float *data = malloc((ROWS + QUERIES) * COLUMNS * sizeof *data);
+	int32_t plain[QUERIES * K], fast[QUERIES * K];
+	oq_error err = {0};
+	OQ_REQUIRE(data);
+	for (int i = 0; i < (ROWS + QUERIES) * COLUMNS; i++)
+		data[i] = 1 + 1e-6f * (float)(i * 7919 % 1009);
+	for (int i = 0; i < 40; i++) /* some that differ, and the query that asks for them */
+		data[i * 500 * COLUMNS] = -1 - 0.01f * (float)i;
+	data[(ROWS + QUERIES - 1) * COLUMNS] = -1;
+	const oq_matrix gallery = {data, ROWS, COLUMNS}, queries = {data + ROWS * COLUMNS, QUERIES, COLUMNS};
+	OQ_REQUIRE(oq_nearest_by(OQ_NEAREST_PLAIN, &queries, &gallery, K, 1, plain, &err) == OQ_OK);
+	OQ_REQUIRE(oq_nearest_by(OQ_NEAREST_FILTERED, &queries, &gallery, K, 2, fast, &err) == OQ_OK);
+	OQ_CHECK(!memcmp(plain, fast, sizeof plain));
+	free(data);
+}
+
 int main(void)
 {
 	static const int64_t sizes[] = {0, 1, 2, 7, 8, 15, 16, 17, 31, 33, 100, 2048, 2049};
@@ -198,6 +218,7 @@ int main(void)
 	check_factor(97);
 	check_factor(250);
 	check_singular();
+	check_alike();
 	check_neighbours(1500, 37, 1);
 	check_neighbours(1200, 5, 1e-3);
 	check_neighbours(1100, 64, 0);
