@@ -1,5 +1,7 @@
 """Occlusion maps: oncoquant beside MONAI's OcclusionSensitivity with PyTorch, on the same package and patches. `python saliency.py --help`.
 
+Beside both, as many plain passes of PyTorch as a map takes, also in batches of 12: what is left when MONAI's own work is taken off.
+
 MONAI gets the settings of the reference benchmark (window 12, overlap 0.25, batches of 12). Both are measured in turn, patch after patch, so that a
 slow minute of the machine hits both; times are of the map of one patch, without opening the network. Stops when maps differ by more than BAR
 of their greatest value. Writes OUT/saliency.json.
@@ -44,6 +46,15 @@ def monai_map(network, patch):
         return (1 - torch.nn.functional.cosine_similarity(base[0][:, None], means, dim=0)).reshape(patch.shape[1:]).numpy()
 
 
+def plain_passes(network, patch, passes, together=12):
+    x = torch.from_numpy(patch[None]).expand(together, -1, -1, -1, -1).contiguous()
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for first in range(0, passes, together):
+            network(x[: min(together, passes - first)])
+    return time.perf_counter() - start
+
+
 def our_map(options, patch, threads):
     folder = options.out / "saliency"
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,16 +79,17 @@ def main():
         ours, seconds, passes = our_map(options, patch, threads)
         start = time.perf_counter()
         theirs = monai_map(network, patch)
-        result = {"oncoquant_seconds": seconds, "monai_seconds": time.perf_counter() - start, "passes": passes, "greatest": float(ours.max()),
+        result = {"oncoquant_seconds": seconds, "monai_seconds": time.perf_counter() - start,
+                  "torch_seconds": plain_passes(network, patch, passes), "passes": passes, "greatest": float(ours.max()),
                   "difference": float(np.abs(ours - theirs).max() / ours.max()), "same_peak": bool(ours.argmax() == theirs.argmax())}
         print(json.dumps(result), flush=True)
         if result["difference"] > BAR:
             sys.exit(f"maps differ by {result['difference']:.1e} of the greatest value")
         results.append(result)
-    ratio = statistics.median(r["monai_seconds"] / r["oncoquant_seconds"] for r in results)
-    print(f"oncoquant takes 1/{ratio:.2f} of the time (median of {len(results)} patches)")
+    ratio, plain = (statistics.median(r[key] / r["oncoquant_seconds"] for r in results) for key in ("monai_seconds", "torch_seconds"))
+    print(f"oncoquant takes 1/{ratio:.2f} of MONAI's time and 1/{plain:.2f} of the plain passes' (median of {len(results)} patches)")
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "saliency.json").write_text(json.dumps({"machine": machine.facts(options.oncoquant, PACKAGES), "threads": threads, "patches": results, "ratio": ratio}, indent=1))
+    (options.out / "saliency.json").write_text(json.dumps({"machine": machine.facts(options.oncoquant, PACKAGES), "threads": threads, "patches": results, "ratio": ratio, "ratio_to_plain_passes": plain}, indent=1))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ static bool add_network(oq_json *root, const char *key, const oq_model *model)
 {
 	oq_json *object = oq_json_add_object(root, key);
 	return object && oq_json_add_string(object, "name", oq_json_string(oq_json_get(oq_json_get(oq_package_json(model->package), "model"), "name")))
-		&& oq_json_add_string(object, "package_sha256", oq_package_sha256(model->package)) && oq_add_precision(object, model);
+		&& oq_json_add_string(object, "package_sha256", oq_package_sha256(model->package)) && oq_add_precision(object, model)
+		&& oq_add_convolutions(object, model);
 }
 
 static bool add_deletion(oq_json *row, const oq_deletion *d)

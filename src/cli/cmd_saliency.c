@@ -73,7 +73,7 @@ static int run(int argc, char **argv)
 	oq_saliency_options job = {0};
 	const char *seed = NULL, *arguments[2];
 	int64_t threads = 0, window = 12;
-	int resampling = 0, precision = 0, compare_precision = 0, variant = 0, count;
+	int resampling = 0, precision = 0, compare_precision = 0, convolution = 0, variant = 0, count;
 	const oq_option options[] = {
 		{.name = "--output", .short_name = "-o", .kind = OQ_OPTION_TEXT, .target = &job.output, .value_name = "DIR", .help = "folder for the results; made when it is not there"},
 		{.name = "--seed", .kind = OQ_OPTION_TEXT, .target = &seed, .value_name = "X,Y,Z", .help = "the second argument is a scan, this the point in it"},
@@ -89,6 +89,7 @@ static int run(int argc, char **argv)
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
 		{.name = "--resample", .kind = OQ_OPTION_CHOICE, .target = &resampling, .value_name = "reference|exact|centred", .choices = resamplings, .help = "MONAI up to 1.5 (default); without its stretch; that, and the seed stays central at borders"},
 		{.name = "--precision", .kind = OQ_OPTION_CHOICE, .target = &precision, .choices = oq_cli_precisions, .help = "package (default: as it was made), f32, bf16, f16, int8"},
+		{.name = "--conv", .kind = OQ_OPTION_CHOICE, .target = &convolution, .value_name = "auto|direct|winograd|winograd4", .choices = oq_cli_convolutions, .help = "how convolutions are computed (auto), of both networks"},
 		{.name = "--allow-uncertified", .kind = OQ_OPTION_FLAG, .target = &j.job.allow_uncertified, .help = "take quantised packages without evidence (see certify)"},
 		{.name = "--strict-precision", .kind = OQ_OPTION_FLAG, .target = &j.job.strict_precision, .help = "fail instead of computing in float32"},
 		OQ_COMMON_OPTIONS(common)};
@@ -103,6 +104,7 @@ static int run(int argc, char **argv)
 	job.job.threads = (int)threads;
 	job.job.resampling = (oq_resampling)resampling;
 	job.job.precision = (oq_precision)precision;
+	job.job.convolution = (oq_convolution)convolution;
 	job.job.progress = !common.quiet && isatty(STDERR_FILENO) ? show_progress : NULL;
 	job.window_voxels = (int)window;
 	job.variant = (oq_saliency_variant)variant;
