@@ -165,7 +165,7 @@ static bool add_risks(oq_json *root, const oq_survival_run *run)
 /* A column for each figure, a place in it for each distinct time. */
 static bool add_curve(oq_json *group, const oq_survival_group *from)
 {
-	static const char *const keys[] = {"time", "at_risk", "events", "censored", "survival", "low95", "high95"};
+	static const char *const keys[] = {"time", "at_risk", "events", "censored", "survival", "low95", "high95", "loglog_low95", "loglog_high95"};
 	enum { COLUMNS = sizeof keys / sizeof *keys };
 	oq_json *curve = oq_json_add_object(group, "curve"), *columns[COLUMNS];
 	bool good = curve != NULL;
@@ -173,7 +173,8 @@ static bool add_curve(oq_json *group, const oq_survival_group *from)
 		good = (columns[k] = oq_json_add_array(curve, keys[k])) != NULL;
 	for (int64_t i = 0; i < from->step_count && good; i++) {
 		const oq_km_step *s = &from->steps[i];
-		const double values[COLUMNS] = {s->time, (double)s->at_risk, (double)s->events, (double)s->censored, s->survival, s->low, s->high};
+		const double values[COLUMNS] = {s->time, (double)s->at_risk, (double)s->events, (double)s->censored, s->survival, s->low, s->high, s->loglog_low,
+			s->loglog_high};
 		for (int k = 0; k < COLUMNS && good; k++)
 			good = oq_json_add_number(columns[k], NULL, values[k]);
 	}
@@ -239,12 +240,12 @@ static oq_status write_curves(const oq_survival_run *run, oq_curve_step *room, c
 		curves[g] = (oq_curve){group->name, room, group->step_count};
 		for (int64_t i = 0; i < group->step_count; i++) {
 			const oq_km_step *s = &group->steps[i];
-			*room++ = (oq_curve_step){s->time, s->survival, s->low, s->high, s->at_risk, s->events, s->censored};
+			*room++ = (oq_curve_step){s->time, s->survival, s->low, s->high, s->loglog_low, s->loglog_high, s->at_risk, s->events, s->censored};
 		}
 	}
 	snprintf(title, sizeof title, "Kaplan-Meier by %.100s", run->options->group ? run->options->group : run->risks[0].name);
-	snprintf(note, sizeof note, "Log-rank p %s %.2g; bands: 95 %%", run->logrank.p < 1e-4 ? "<" : "=", run->logrank.p < 1e-4 ? 1e-4 : run->logrank.p);
-	const oq_curves drawing = {.title = title, .axis = run->options->time, .note = run->has_logrank ? note : "Bands: 95 %", .curves = curves, .count = run->group_count};
+	snprintf(note, sizeof note, "Log-rank p %s %.2g; bands: 95 %%, log-log", run->logrank.p < 1e-4 ? "<" : "=", run->logrank.p < 1e-4 ? 1e-4 : run->logrank.p);
+	const oq_curves drawing = {.title = title, .axis = run->options->time, .note = run->has_logrank ? note : "Bands: 95 %, log-log", .curves = curves, .count = run->group_count};
 	char *svg = NULL, *csv = NULL;
 	oq_status status = oq_report_curves(&drawing, &svg, err);
 	if (status == OQ_OK)

@@ -57,6 +57,15 @@ int64_t oq_survival_tied(const oq_survival *s, const int64_t *order, int64_t fir
 	return last;
 }
 
+/* The complementary log-log transform of survival has the standard error se / |log survival|. */
+static void set_loglog(oq_km_step *step)
+{
+	double reach = exp(Z95 * step->se / -log(step->survival)); /* survival 1: se 0, 0 / 0 */
+	bool sure = step->survival >= 1;
+	step->loglog_low = sure ? 1 : step->survival > 0 ? pow(step->survival, reach) : NAN;
+	step->loglog_high = sure ? 1 : step->survival > 0 ? pow(step->survival, 1 / reach) : NAN;
+}
+
 oq_status oq_kaplan_meier(const oq_survival *s, oq_km_step *steps, int64_t *step_count, oq_error *err)
 {
 	int64_t *order = NULL;
@@ -76,6 +85,7 @@ oq_status oq_kaplan_meier(const oq_survival *s, oq_km_step *steps, int64_t *step
 		step.se = events > 0 || variance > 0 ? sqrt(variance) : 0;
 		step.low = survival > 0 ? survival * exp(-Z95 * step.se) : NAN;
 		step.high = survival > 0 ? fmin(survival * exp(Z95 * step.se), 1) : NAN;
+		set_loglog(&step);
 		steps[(*step_count)++] = step;
 		first = last;
 	}

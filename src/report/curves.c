@@ -65,12 +65,12 @@ static void add_band(oq_text *t, const frame *f, const oq_curve *curve, const ch
 {
 	oq_text_add(t, "<path d=\"M%.1f %.1f", x_of(f, 0), y_of(1));
 	int64_t last = -1;
-	for (int64_t i = 0; i < curve->count && !isnan(curve->steps[i].high); i++) {
-		oq_text_add(t, "H%.1fV%.1f", x_of(f, curve->steps[i].time), y_of(curve->steps[i].high));
+	for (int64_t i = 0; i < curve->count && !isnan(curve->steps[i].loglog_high); i++) {
+		oq_text_add(t, "H%.1fV%.1f", x_of(f, curve->steps[i].time), y_of(curve->steps[i].loglog_high));
 		last = i;
 	}
 	for (int64_t i = last; i >= 0; i--) {
-		oq_text_add(t, i == last ? "V%.1f" : "H%.1fV%.1f", i == last ? y_of(curve->steps[i].low) : x_of(f, curve->steps[i + 1].time), y_of(curve->steps[i].low));
+		oq_text_add(t, i == last ? "V%.1f" : "H%.1fV%.1f", i == last ? y_of(curve->steps[i].loglog_low) : x_of(f, curve->steps[i + 1].time), y_of(curve->steps[i].loglog_low));
 	}
 	if (last >= 0)
 		oq_text_add(t, "H%.1fV%.1f", x_of(f, curve->steps[0].time), y_of(1));
@@ -154,7 +154,7 @@ static void add_number(oq_text *t, double value)
 oq_status oq_report_curves_csv(const oq_curves *c, char **text, oq_error *err)
 {
 	oq_text t = {0};
-	oq_text_add(&t, "group,time,at_risk,events,censored,survival,low95,high95\n");
+	oq_text_add(&t, "group,time,at_risk,events,censored,survival,low95,high95,loglog_low95,loglog_high95\n");
 	for (int i = 0; i < c->count; i++)
 		for (int64_t k = 0; k < c->curves[i].count; k++) {
 			const oq_curve_step *s = &c->curves[i].steps[k];
@@ -164,6 +164,8 @@ oq_status oq_report_curves_csv(const oq_curves *c, char **text, oq_error *err)
 			add_number(&t, s->survival);
 			add_number(&t, s->low);
 			add_number(&t, s->high);
+			add_number(&t, s->loglog_low);
+			add_number(&t, s->loglog_high);
 			oq_text_add(&t, "\n");
 		}
 	return oq_text_finish(&t, text, err);

@@ -104,7 +104,7 @@ static int64_t read_count(const oq_json *value)
 /* NULL when the columns of a group's curve are not all there, of one length and in their ranges. Free the steps with oq_free. */
 static oq_curve_step *read_curve(const oq_json *group, int64_t *count)
 {
-	static const char *const keys[] = {"time", "at_risk", "events", "censored", "survival", "low95", "high95"};
+	static const char *const keys[] = {"time", "at_risk", "events", "censored", "survival", "low95", "high95", "loglog_low95", "loglog_high95"};
 	enum { COLUMNS = sizeof keys / sizeof *keys };
 	const oq_json *columns = oq_field(group, "curve"), *at[COLUMNS];
 	*count = oq_json_count(oq_field(columns, "time"));
@@ -117,8 +117,8 @@ static oq_curve_step *read_curve(const oq_json *group, int64_t *count)
 	oq_curve_step *steps = oq_alloc((size_t)*count * sizeof *steps);
 	bool good = steps && *count > 0;
 	for (int64_t i = 0; i < *count && good; i++) {
-		steps[i] = (oq_curve_step){oq_json_number(at[0]), oq_json_number(at[4]), oq_json_number(at[5]), oq_json_number(at[6]), read_count(at[1]),
-			read_count(at[2]), read_count(at[3])};
+		steps[i] = (oq_curve_step){oq_json_number(at[0]), oq_json_number(at[4]), oq_json_number(at[5]), oq_json_number(at[6]), oq_json_number(at[7]),
+			oq_json_number(at[8]), read_count(at[1]), read_count(at[2]), read_count(at[3])};
 		good = is_step(&steps[i]);
 		for (int k = 0; k < COLUMNS; k++)
 			at[k] = oq_json_next(at[k]);
@@ -136,7 +136,7 @@ static void draw_curves(oq_text *t, const oq_report_source *s)
 	oq_curve_step *steps[OQ_CURVES] = {0};
 	oq_curve curves[OQ_CURVES];
 	oq_curves drawing = {.title = "Kaplan-Meier curves", .axis = oq_field_string(oq_field(s->document, "endpoint"), "time"),
-		.note = "Bands: 95 % (Greenwood, on the scale of log survival); strokes: end of follow-up", .curves = curves};
+		.note = "Bands: 95 % (Greenwood, log-log); strokes: end of follow-up", .curves = curves};
 	bool good = list && oq_json_is_array(list);
 	for (const oq_json *g = good ? oq_json_first(list) : NULL; g && good && drawing.count < OQ_CURVES; g = oq_json_next(g)) {
 		oq_curve *c = &curves[drawing.count];

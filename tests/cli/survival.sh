@@ -17,7 +17,7 @@ says out.txt "0.6316"
 says out.txt "0.6228"
 says out.txt "against the first"
 says out/survival.json '"c":	0.6315514432387569'
-says out/survival.csv "group,time,at_risk,events,censored,survival,low95,high95"
+says out/survival.csv "group,time,at_risk,events,censored,survival,low95,high95,loglog_low95,loglog_high95"
 says out/survival.csv "low risk,"
 says out/survival.svg "<svg"
 says out/survival.svg "At risk"
@@ -33,7 +33,7 @@ says out.txt "no patient column"
 awk -F, -v OFS=, '{ print $0, NR == 1 ? "arm" : "all" }' cohort.csv >one.csv
 expect 0 "" "$oq" evaluate survival --labels one.csv --score s --group arm --resamples 100 --json
 tr -d '\t' <out.txt >curve.txt
-for part in '"time":[10, 20, 30' '"at_risk":[420, 416, ' '"events":[4, 5, ' '"low95":[0.98123099672279' '"high95":[0.999808492777'; do says curve.txt "$part"; done
+for part in '"time":[10, 20, 30' '"at_risk":[420, 416, ' '"events":[4, 5, ' '"low95":[0.98123099672279' '"high95":[0.999808492777' '"loglog_low95":[0.97482528'; do says curve.txt "$part"; done
 
 awk -F, -v OFS=, 'NR == 1 { print $0, "arm"; next } { print $0, NR == 2 ? "alone" : "rest" }' cohort.csv >alone.csv
 expect 0 "" "$oq" evaluate survival --labels alone.csv --score s --group arm --resamples 100

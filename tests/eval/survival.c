@@ -81,6 +81,14 @@ static void check_concordance(const oq_json *golden, const cohort *c)
 	OQ_CHECK(fabs(got[0].c - got[1].c) > 1e-4);
 }
 
+static const oq_json *nth(const oq_json *array, int64_t n)
+{
+	const oq_json *at = oq_json_first(array);
+	while (n-- > 0)
+		at = oq_json_next(at);
+	return at;
+}
+
 static void check_curve(const oq_json *golden, const cohort *c)
 {
 	const oq_json *km = oq_json_get(golden, "km");
@@ -97,8 +105,18 @@ static void check_curve(const oq_json *golden, const cohort *c)
 			check_near("km", keys[k], got[k], oq_json_number(want), 1e-9);
 		}
 	}
+	for (int64_t i = 0; i < count; i++) { /* the formula on R's survival and standard error: log(-log S) -+ 1.96 se / |log S|, turned back */
+		double s = oq_json_number(nth(oq_json_get(km, "surv"), i)), se = oq_json_number(nth(oq_json_get(km, "se"), i)), z = 1.959963984540054 * se / -log(s);
+		check_near("km", "log-log low", steps[i].loglog_low, exp(-exp(log(-log(s)) + z)), 1e-9);
+		check_near("km", "log-log high", steps[i].loglog_high, exp(-exp(log(-log(s)) - z)), 1e-9);
+	}
 	OQ_CHECK_NEAR(oq_km_time(steps, count, 0.5), 590, 0); /* the first step at or below one half, by eye in the golden */
 	OQ_CHECK(isnan(oq_km_time(steps, count, 0)));
+	/* Before the first event survival is 1 for certain, after the last of all there is no interval. */
+	const double times[2] = {1, 2};
+	const bool happened[2] = {false, true};
+	OQ_REQUIRE(oq_kaplan_meier(&(oq_survival){.time = times, .event = happened, .count = 2}, steps, &count, &err) == OQ_OK);
+	OQ_CHECK(count == 2 && !(steps[0].loglog_low < 1) && !(steps[0].loglog_high > 1) && isnan(steps[1].loglog_low) && isnan(steps[1].loglog_high));
 	oq_free(steps);
 }
 

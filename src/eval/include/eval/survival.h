@@ -32,7 +32,8 @@ typedef struct oq_km_step {
 	int64_t at_risk, events, censored;
 	double survival;
 	double se;         /* of log survival (Greenwood) */
-	double low, high;  /* 95 %: survival * exp(-+1.96 se), at most 1 */
+	double low, high;  /* 95 % by the logarithm, R's default: survival * exp(-+1.96 se), at most 1 */
+	double loglog_low, loglog_high; /* 95 % by log(-log), within 0 and 1 of itself: survival^exp(+-1.96 se / log survival); 1 and 1 before the first event */
 } oq_km_step;
 /* Kaplan-Meier: a step for every distinct time; steps [count] is room enough. */
 oq_status oq_kaplan_meier(const oq_survival *survival, oq_km_step *steps, int64_t *step_count, oq_error *err);

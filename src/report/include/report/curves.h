@@ -9,7 +9,8 @@
 #define OQ_CURVES 8
 
 typedef struct oq_curve_step {
-	double time, survival, low, high; /* low, high: NaN where there is no interval */
+	double time, survival, low, high; /* low, high: 95 % by the logarithm; NaN where there is no interval */
+	double loglog_low, loglog_high;   /* by log(-log): what is drawn */
 	int64_t at_risk, events, censored;
 } oq_curve_step;
 
