@@ -92,14 +92,19 @@ static double field_of_bench(const oq_report_source *s, const char *key)
 	return oq_field_number(s->document, key);
 }
 
-/* "1.1 J (1.0 to 1.2), measured-rapl"; without an interval where there is none. */
-static void energy_text(const oq_json *energy, char *out, size_t room)
+/* "measured-rapl, 1.02 to 1.18 J"; without an interval where there is none. */
+static void energy_text(const oq_json *energy, char out[96])
 {
+	const char *label = oq_field_string(energy, "label");
 	double low = oq_field_number(energy, "joules_per_patch_low"), high = oq_field_number(energy, "joules_per_patch_high");
-	char interval[48] = "";
-	if (isfinite(low) && isfinite(high))
-		snprintf(interval, sizeof interval, " (%.3g to %.3g)", low, high);
-	snprintf(out, room, "%.3g J%s, %.24s", oq_field_number(energy, "joules_per_patch"), interval, oq_field_string(energy, "label"));
+	if (!label[0])
+		snprintf(out, 96, "not asked for");
+	else if (!strcmp(label, "none"))
+		snprintf(out, 96, "n/a: %s", oq_field_string(energy, "source")[0] ? "counters not believed" : "no counters");
+	else if (isfinite(low) && isfinite(high))
+		snprintf(out, 96, "%.24s, %.3g to %.3g J", label, low, high);
+	else
+		snprintf(out, 96, "%.24s", label);
 }
 
 /* What speaks against a figure, or against there being one though there are counters. */
@@ -135,7 +140,7 @@ static void draw_bars(oq_text *t, const oq_report *report, bool energy)
 		*r = (oq_chart_row){.value = value, .low = NAN, .high = NAN, .group = energy && strcmp(oq_field_string(e, "label"), "measured-rapl") ? 2 : 0};
 		oq_report_label(s, r->label);
 		if (energy)
-			energy_text(e, r->text, sizeof r->text);
+			snprintf(r->text, sizeof r->text, "%.3g J, %.24s", value, oq_field_string(e, "label"));
 		else
 			snprintf(r->text, sizeof r->text, "%.1f ms", value);
 	}
@@ -158,11 +163,11 @@ static double float_time(const oq_report *report, const oq_report_source *s)
 
 static void add_speed_row(oq_text *t, const oq_report *report, const oq_report_source *s)
 {
-	char label[96];
+	char label[96], how[96];
 	const oq_json *energy = oq_field(s->document, "energy");
-	const char *how = oq_field_string(energy, "label");
 	double median = field_of_bench(s, "ms_per_patch_median");
 	oq_report_label(s, label);
+	energy_text(energy, how);
 	oq_text_add(t, "<tr>");
 	oq_cell_text(t, label);
 	oq_cell_number(t, field_of_bench(s, "threads"), 0);
@@ -175,7 +180,7 @@ static void add_speed_row(oq_text *t, const oq_report *report, const oq_report_s
 	oq_cell_number(t, oq_field_number(energy, "joules_per_patch"), 2);
 	if (report->gco2_per_kwh > 0)
 		oq_cell_number(t, oq_field_number(energy, "joules_per_patch") * report->gco2_per_kwh * 1000 / JOULES_PER_KWH, 2);
-	oq_cell_text(t, !how[0] ? "not asked for" : strcmp(how, "none") ? how : oq_field_string(energy, "source")[0] ? "n/a: counters not believed" : "n/a: no counters");
+	oq_cell_text(t, how);
 	oq_text_add(t, "</tr>\n");
 }
 
