@@ -123,7 +123,7 @@ void oq_energy_end(oq_energy *e, int subject, int64_t patches)
 {
 	int slot = subject == OQ_ENERGY_IDLE ? OQ_ENERGY_SUBJECTS : subject;
 	moment end;
-	if (slot < 0 || slot > OQ_ENERGY_SUBJECTS || e->count[slot] == TURNS)
+	if (slot < 0 || subject >= OQ_ENERGY_SUBJECTS || e->count[slot] == TURNS)
 		return;
 	now(e, &end);
 	e->turns[slot][e->count[slot]++] = (oq_energy_turn){.joules = end.joules - e->start.joules, .witness = end.witness - e->start.witness,

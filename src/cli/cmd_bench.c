@@ -157,9 +157,11 @@ static void print_energy(const cJSON *e)
 	} else if (is_label(e, "estimate-tdp")) {
 		printf("  energy: %.3g J per patch [estimate-tdp: %.1f W times the time; no measurement: %s]\n", oq_cli_number(e, "joules_per_patch"), oq_cli_number(e, "watts"), why);
 	} else {
-		printf("  energy: %.3g J per patch (95 %% interval %.3g to %.3g, %.0f turns), %.3g J above idle", oq_cli_number(e, "joules_per_patch"),
-			oq_cli_number(e, "joules_per_patch_low"), oq_cli_number(e, "joules_per_patch_high"), oq_cli_number(e, "repeats"),
-			oq_cli_number(e, "joules_per_patch_above_idle"));
+		char interval[80] = "one turn: no interval";
+		if (oq_cli_number(e, "repeats") > 1)
+			snprintf(interval, sizeof interval, "95 %% interval %.3g to %.3g, %.0f turns", oq_cli_number(e, "joules_per_patch_low"),
+				oq_cli_number(e, "joules_per_patch_high"), oq_cli_number(e, "repeats"));
+		printf("  energy: %.3g J per patch (%s), %.3g J above idle", oq_cli_number(e, "joules_per_patch"), interval, oq_cli_number(e, "joules_per_patch_above_idle"));
 		printf(" [%s by %s: %s; %.1f W, idle %.1f W, over %.0f s, other load up to %.0f %%; CPU package energy, not the wall's]\n", oq_cli_text(e, "label"),
 			oq_cli_text(e, "source"), oq_cli_text(e, "zones"), oq_cli_number(e, "watts"), oq_cli_number(e, "idle_watts"), oq_cli_number(e, "seconds"),
 			100 * oq_cli_number(e, "other_load"));

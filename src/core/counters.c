@@ -77,15 +77,13 @@ static double design_watts(const oq_counter *z)
 	return watts > 0 ? watts : watts_of(z, "constraint_0_power_limit_uw");
 }
 
-/* Whether all packages tell decides where the ceiling is from. */
+/* Where the ceiling is from depends on whether all packages tell. DRAM takes far less than a package, whose ceiling has room for it. */
 static void set_ceiling(oq_counters *counters, oq_counter *z)
 {
-	double design = design_watts(z);
-	bool first = counters->count == 0, all = first || counters->design_watts > 0;
-	if (strncmp(z->name, "package", 7))
-		design = 0;
+	bool package = !strncmp(z->name, "package", 7), all = counters->count == 0 || counters->design_watts > 0;
+	double design = package ? design_watts(z) : 0;
 	z->most_watts = design > 0 ? OQ_COUNTERS_MARGIN * design : ASSUMED_WATTS;
-	if (strncmp(z->name, "package", 7)) /* DRAM takes far less than a package, whose ceiling has room for it */
+	if (!package)
 		return;
 	counters->design_watts = all && design > 0 ? counters->design_watts + design : 0;
 	counters->limit_watts += watts_of(z, "constraint_0_power_limit_uw");

@@ -130,6 +130,8 @@ says energy.json '"label":	"measured-rapl"'
 says energy.json '"most_watts_from":	"3 times the zones'
 says energy.json '"other_load":	0'
 says energy.json '"times_first_high":'
+expect 0 "" "$oq" bench "$tiny" "${made_up[@]}" --repeats 1
+says out.txt 'J per patch (one turn: no interval)'
 echo 100 >counters/intel-rapl:0/constraint_0_max_power_uw
 expect 0 "" "$oq" bench "$tiny" "${made_up[@]}" --repeats 1
 says out.txt 'W while the machine was idle, and no more than 0.0 W can be'
