@@ -13,11 +13,8 @@
 /* Round to nearest, ties to even, by the C library. */
 static uint8_t naive_byte(float x, float inverse, int32_t zero)
 {
-	float t = x * inverse;
-	if (isnan(t))
-		return 0;
-	double code = nearbyint(fmin(fmax((double)t, -(double)zero), 255.0 - zero)) + zero;
-	return (uint8_t)code;
+	float t = x * inverse + (float)zero;
+	return isnan(t) ? 0 : (uint8_t)nearbyint(fmin(fmax((double)t, 0.0), 255.0));
 }
 
 static void check_bytes(int64_t count, value_kind kind, float scale, int32_t zero)

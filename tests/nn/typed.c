@@ -326,7 +326,7 @@ static void make_input(oq_dtype dtype, const int64_t shape[4], void **raw, float
 /* Nearest, ties to even, both ends saturated: by the C library. */
 static uint8_t byte_of(float value)
 {
-	double code = nearbyint((double)(value * (1.0f / output_scale))) + output_zero;
+	double code = nearbyint((double)(value * (1.0f / output_scale) + (float)output_zero));
 	return (uint8_t)(code < 0 ? 0 : code > 255 ? 255 : code);
 }
 

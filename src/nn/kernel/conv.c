@@ -24,7 +24,7 @@ bool oq_conv_shape_valid(const oq_conv_shape *s)
 		return false;
 	for (int i = 0; i < 3; i++)
 		if (!extent_valid(s->in[i]) || !extent_valid(s->out[i]) || !extent_valid(s->kernel[i]) || !extent_valid(s->stride[i]) ||
-			s->pad_low[i] < 0 || s->pad_low[i] >= s->kernel[i])
+			s->dilation[i] < 0 || s->dilation[i] > EXTENT_LIMIT || s->pad_low[i] < 0 || s->pad_low[i] > (s->kernel[i] - 1) * oq_conv_dilation(s, i))
 			return false;
 	const int64_t in[4] = {s->in[0], s->in[1], s->in[2], s->in_channels}, out[4] = {s->out[0], s->out[1], s->out[2], s->out_channels};
 	const int64_t weights[5] = {s->in_channels, s->out_channels, s->kernel[0], s->kernel[1], s->kernel[2]};

@@ -30,7 +30,12 @@ struct oq_conv {
 extern const oq_conv_ops oq_conv_tap_ops;    /* conv_tap.c */
 extern const oq_conv_ops oq_winograd_f2_ops, oq_winograd_f4_ops, oq_winograd_f2_bf16_ops; /* winograd.c */
 
-/* Extents at least 1, padding below the kernel, sizes that do not overflow. */
+static inline int64_t oq_conv_dilation(const oq_conv_shape *shape, int axis)
+{
+	return shape->dilation[axis] > 1 ? shape->dilation[axis] : 1;
+}
+
+/* Extents at least 1, padding below the (dilated) kernel, sizes that do not overflow. */
 bool oq_conv_shape_valid(const oq_conv_shape *shape);
 
 #endif

@@ -1,4 +1,4 @@
-/* The plain twin of the 16-bit micro-kernel, and the choice of a kernel. */
+/* The plain twins of the 16-bit micro-kernels, and the choice of a kernel. */
 #include "gemm_i16_isa.h"
 
 #include <string.h>
@@ -33,4 +33,31 @@ oq_gemm_i16_fn *oq_gemm_i16_kernel(oq_isa isa, bool vnni)
 	(void)isa;
 	(void)vnni;
 	return oq_gemm_i16_plain;
+}
+
+void oq_gemm_i16s8_plain(int64_t rows, int64_t pairs, const int16_t *const *a, const int8_t *b, int32_t *const *c, bool accumulate)
+{
+	for (int64_t r = 0; r < rows; r++) {
+		uint32_t sum[OQ_GEMM16_NR] = {0};
+		if (accumulate)
+			memcpy(sum, c[r], sizeof sum);
+		for (int64_t i = 0; i < pairs; i++)
+			for (int j = 0; j < OQ_GEMM16_NR; j++) {
+				const int8_t *pair = b + (i * OQ_GEMM16_NR + j) * 2;
+				sum[j] += (uint32_t)(a[r][2 * i] * pair[0] + a[r][2 * i + 1] * pair[1]);
+			}
+		memcpy(c[r], sum, sizeof sum);
+	}
+}
+
+oq_gemm_i16s8_fn *oq_gemm_i16s8_kernel(oq_isa isa)
+{
+#ifdef OQ_KERNEL_X86
+	if (isa == OQ_ISA_AVX512)
+		return oq_gemm_i16s8_avx512;
+	if (isa == OQ_ISA_AVX2)
+		return oq_gemm_i16s8_avx2;
+#endif
+	(void)isa;
+	return oq_gemm_i16s8_plain;
 }

@@ -29,6 +29,16 @@ extern oq_gemm_i16_fn oq_gemm_i16_plain;
 extern oq_gemm_i16_fn oq_gemm_i16_avx2, oq_gemm_i16_avx512, oq_gemm_i16_vnni;
 #endif
 
+/* The same with a pointer to every row and with panels of bytes, which are widened as they are read: half the memory. b: [pairs][32][2],
+ * 64-byte aligned; c: rows of 32, 64-byte aligned. */
+typedef void oq_gemm_i16s8_fn(int64_t rows, int64_t pairs, const int16_t *const *a, const int8_t *b, int32_t *const *c, bool accumulate);
+
+extern oq_gemm_i16s8_fn oq_gemm_i16s8_plain;
+#ifdef OQ_KERNEL_X86
+extern oq_gemm_i16s8_fn oq_gemm_i16s8_avx2, oq_gemm_i16s8_avx512;
+#endif
+oq_gemm_i16s8_fn *oq_gemm_i16s8_kernel(oq_isa isa);
+
 /* `vnni`: the processor has AVX512_VNNI, whose dot product is one instruction instead of two. */
 oq_gemm_i16_fn *oq_gemm_i16_kernel(oq_isa isa, bool vnni);
 

@@ -111,7 +111,7 @@ static bool pack(const oq_conv_i8 *conv, const int8_t *weights)
 	return fit;
 }
 
-static const oq_w16_kernels *kernels_for(oq_isa isa)
+const oq_w16_kernels *oq_w16_kernels_for(oq_isa isa)
 {
 #ifdef OQ_KERNEL_X86
 	if (isa == OQ_ISA_AVX512)
@@ -156,7 +156,7 @@ oq_status oq_conv_i8_create(const oq_conv_i8_desc *desc, oq_conv_i8 **out, oq_er
 	oq_conv_i8 *conv = oq_calloc(1, sizeof *conv);
 	if (!conv)
 		return oq_fail_memory(err, "convolution", sizeof *conv);
-	*conv = (oq_conv_i8){.shape = desc->shape, .zero = desc->zero, .kernels = kernels_for(desc->isa), .gemm = oq_gemm_i16_kernel(desc->isa, desc->vnni)};
+	*conv = (oq_conv_i8){.shape = desc->shape, .zero = desc->zero, .kernels = oq_w16_kernels_for(desc->isa), .gemm = oq_gemm_i16_kernel(desc->isa, desc->vnni)};
 	lay_out(conv);
 	const int64_t extents[4] = {POSITIONS, conv->panels, conv->pairs, 2 * NR};
 	if (!oq_size_product(extents, 4, sizeof(int16_t), &conv->weight_bytes) || !(conv->weights = oq_alloc_aligned(conv->weight_bytes))) {

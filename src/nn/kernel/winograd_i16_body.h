@@ -137,23 +137,22 @@ INLINE void store_bf16(floats v, int64_t count, uint16_t *y)
 	memcpy(y, &to, count == SUMS ? sizeof to : (size_t)count * sizeof *y);
 }
 
-/* As convert_body.h: clamped, then rounded to the nearest, ties to even. */
+/* As convert_body.h: with the zero point, clamped, then rounded to the nearest, ties to even. */
 INLINE void store_bytes(floats v, int64_t count, const oq_typed *to, int64_t at)
 {
-	const floats low = (floats){0} + (float)-to->zero, high = (floats){0} + (float)(255 - to->zero);
-	v = v * (1.0f / to->scale);
-	integers above = v > low, below;
-	v = (floats)(((integers)v & above) | ((integers)low & ~above));
-	below = v < high;
-	v = (floats)(((integers)v & below) | ((integers)high & ~below)) + TO_INTEGER;
-	quarters y = __builtin_convertvector((sums)v + (uint32_t)to->zero, quarters);
+	const floats none = {0}, most = none + 255.0f;
+	v = v * (1.0f / to->scale) + (float)to->zero;
+	integers above = v > none, below;
+	v = (floats)((integers)v & above);
+	below = v < most;
+	v = (floats)(((integers)v & below) | ((integers)most & ~below)) + TO_INTEGER;
+	quarters y = __builtin_convertvector((sums)v, quarters);
 	memcpy((uint8_t *)to->data + at, &y, count == SUMS ? sizeof y : (size_t)count);
 }
 
 /* `count` channels of one voxel from element `at` of the output on. */
-INLINE void finish_voxel(const oq_conv_i8_epilogue *e, int64_t at, int64_t count, sums sum, floats scale, floats bias)
+INLINE void finish_voxel(const oq_conv_i8_epilogue *e, int64_t at, int64_t count, integers exact, floats scale, floats bias)
 {
-	integers exact = (integers)(sum * INVERSE_27) >> SHIFT;
 	floats v = __builtin_convertvector(exact, floats) * scale + bias;
 	if (e->residual)
 		v += load_some(e->residual + at, count);
@@ -214,7 +213,8 @@ INLINE void output_channels(const oq_w16_output *t, int64_t part, int64_t count)
 			for (int64_t w = 0; w < OUTS && t->at[2] + w < size[2]; w++) {
 				/* The next tile's output: a store that waits for memory holds up those behind it. A prefetch never faults. */
 				__builtin_prefetch((const char *)t->epilogue->y.data + ((voxel + w + OUTS) * t->channels + first) * element, 1);
-				finish_voxel(t->epilogue, (voxel + w) * t->channels + first, count, y[w], scale, bias);
+				integers exact = (integers)(y[w] * INVERSE_27) >> SHIFT;
+				finish_voxel(t->epilogue, (voxel + w) * t->channels + first, count, exact, scale, bias);
 			}
 		}
 	}
@@ -229,4 +229,32 @@ static void transform_output(const oq_w16_output *t)
 		output_channels(t, part, t->count - part);
 }
 
-const oq_w16_kernels TABLE = {.input = transform_input, .output = transform_output};
+static void widen(int64_t count, const uint8_t *restrict x, int32_t zero, int16_t *restrict y)
+{
+	for (int64_t i = 0; i < count; i++)
+		y[i] = (int16_t)(x[i] - zero);
+}
+
+/* Channels [part, part + count) of all rows. */
+INLINE void finish_part(const oq_w16_rows *r, int64_t part, int64_t count)
+{
+	const oq_conv_i8_epilogue *e = r->epilogue;
+	int64_t first = r->first + part;
+	const floats scale = load_some(e->scale + first, count), bias = e->bias ? load_some(e->bias + first, count) : (floats){0};
+	for (int64_t i = 0; i < r->rows; i++) {
+		integers exact;
+		memcpy(&exact, r->sums + i * OQ_W16_COLUMNS + part, sizeof exact);
+		finish_voxel(e, (r->row + i) * r->channels + first, count, exact, scale, bias);
+	}
+}
+
+static void finish_sums(const oq_w16_rows *r)
+{
+	int64_t part = 0;
+	for (; part + SUMS <= r->count; part += SUMS)
+		finish_part(r, part, SUMS);
+	if (part < r->count)
+		finish_part(r, part, r->count - part);
+}
+
+const oq_w16_kernels TABLE = {.input = transform_input, .output = transform_output, .widen = widen, .finish = finish_sums};

@@ -14,6 +14,7 @@
 #define OQ_W16_EDGE 5
 #define OQ_W16_OUTS 3
 #define OQ_W16_POSITIONS 125
+#define OQ_W16_COLUMNS 32 /* output channels of a panel */
 
 /* One tile: 5x5x5 voxels whose first one lies at `at` (may be outside: zero there). */
 typedef struct oq_w16_input {
@@ -31,14 +32,25 @@ typedef struct oq_w16_output {
 	const oq_conv_i8_epilogue *epilogue;
 } oq_w16_output;
 
+/* Rows of final sums of a panel, 32 apart, as the output's rows from `row` on. */
+typedef struct oq_w16_rows {
+	const int32_t *sums;
+	int64_t row, rows, channels, first, count; /* channels [first, first+count) of the output */
+	const oq_conv_i8_epilogue *epilogue;
+} oq_w16_rows;
+
 typedef struct oq_w16_kernels {
 	void (*input)(const oq_w16_input *tile);
 	void (*output)(const oq_w16_output *tile);
+	/* For products over taps: bytes less their zero point as 16 bits; sums as values of the output. */
+	void (*widen)(int64_t count, const uint8_t *x, int32_t zero, int16_t *y);
+	void (*finish)(const oq_w16_rows *rows);
 } oq_w16_kernels;
 
 extern const oq_w16_kernels oq_w16_plain;
 #ifdef OQ_KERNEL_X86
 extern const oq_w16_kernels oq_w16_avx2, oq_w16_avx512;
 #endif
+const oq_w16_kernels *oq_w16_kernels_for(oq_isa isa);
 
 #endif

@@ -18,6 +18,7 @@ typedef struct oq_conv_shape {
 	int64_t in[3], out[3];        /* D,H,W */
 	int64_t kernel[3], stride[3];
 	int64_t pad_low[3];           /* zeros before; after follows from `out` */
+	int64_t dilation[3];          /* 0 and 1: none; more: products over taps only */
 	oq_dtype in_type, out_type;   /* of x and y in memory: OQ_F32, or, Winograd only, OQ_BF16 (rounded to nearest even) */
 	bool moments;                 /* the epilogue asks for them: Winograd only */
 } oq_conv_shape;

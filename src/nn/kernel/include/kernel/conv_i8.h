@@ -24,6 +24,7 @@ typedef struct oq_conv_i8_epilogue {
 	const float *bias;     /* [out_channels] or NULL */
 	const float *residual; /* same layout as the output, or NULL */
 	float slope;           /* 1 = none, 0 = relu, else leaky */
+	bool gelu;             /* instead; products over taps only */
 	oq_typed y;            /* [D][H][W][out_channels] of OQ_F32, OQ_BF16 or OQ_U8 */
 } oq_conv_i8_epilogue;
 
