@@ -250,7 +250,7 @@ typedef struct oq_quantize_options {
 	oq_precision precision;       /* OQ_PRECISION_INT8, OQ_PRECISION_BF16, OQ_PRECISION_F16 */
 	const char *manifest;         /* the calibration patches, needed for int8, of use to bf16: a manifest ... */
 	const char *patches;          /* ... or ready ones, .npy [N,1,D,H,W] */
-	int weight_bits;              /* int8: 8 (0 = 8), or 7: for processors without an 8-bit dot product, too */
+	int weight_bits;              /* int8: 8 (0 = 8), or 7: faster on processors without an 8-bit dot product */
 	double speed_share;           /* int8: what layers kept in float (bfloat16 where native) may cost of the speed: 0 = none, 0.1 = 10 % */
 	bool nearest;                 /* int8: round each weight to the nearest code, without regard to the calibration data */
 	bool equalise;                /* int8: scale channels between layers so that they share the codes more evenly */

@@ -113,7 +113,7 @@ static oq_status run_codes(search *s, int count, bool wide, oq_error *err)
 {
 	const oq_plan *plan = s->plan;
 	const oq_nn_quantization q = {.ranges = s->ranges, .range_count = plan->value_count, .layers = s->codes, .layer_count = count,
-		.vectors = plan->vectors, .vector_count = plan->vector_count, .weight_bits = plan->request->weight_bits};
+		.vectors = plan->vectors, .vector_count = plan->vector_count};
 	const oq_nn_options options = {.precision = OQ_PRECISION_INT8, .quantization = &q, .wide = wide};
 	oq_nn_model *model = NULL;
 	OQ_TRY(oq_nn_model_open(plan->package, &options, &model, err));

@@ -81,7 +81,7 @@ static int run(int argc, char **argv)
 		{.name = "--calibrate", .kind = OQ_OPTION_TEXT, .target = &job.manifest, .value_name = "FILE.csv", .help = "manifest of calibration seeds, 16 to 500: needed for int8; bf16: better rounding"},
 		{.name = "--calibrate-patches", .kind = OQ_OPTION_TEXT, .target = &job.patches, .value_name = "FILE.npy", .help = "ready calibration patches [N,1,D,H,W] instead"},
 		{.name = "--keep-share", .kind = OQ_OPTION_NUMBER, .target = &share, .value_name = "S", .low = 0, .high = 1, .help = "int8: part of the speed that layers kept in float may cost, 0 to 0.9 (0: none)"},
-		{.name = "--weight-bits", .kind = OQ_OPTION_INT, .target = &bits, .value_name = "8|7", .low = 7, .high = 8, .help = "7 is exact on processors without an 8-bit dot product, too"},
+		{.name = "--weight-bits", .kind = OQ_OPTION_INT, .target = &bits, .value_name = "8|7", .low = 7, .high = 8, .help = "7: faster without an 8-bit dot product (VNNI), less exact"},
 		{.name = "--nearest", .kind = OQ_OPTION_FLAG, .target = &job.nearest, .help = "int8: plain rounding of weights"},
 		{.name = "--equalise", .kind = OQ_OPTION_FLAG, .target = &job.equalise, .help = "int8: scale channels between layers; helps some networks, harms others"},
 		{.name = "--migrate", .kind = OQ_OPTION_FLAG, .target = &job.migrate, .help = "int8: move outlying channels from layer norms into the weights behind them where it helps"},

@@ -63,7 +63,7 @@ static void let_go(oq_nn_model *model)
 static oq_status plan_steps(oq_nn_model *model, const oq_nn_options *options, oq_error *err)
 {
 	const oq_planner planner = {.graph = &model->graph, .quantization = options ? options->quantization : NULL, .threads = model->threads,
-		.isa = model->isa, .vnni = model->vnni, .convolution = model->convolution, .stored = model->resolution.stored,
+		.isa = model->isa, .vnni = model->vnni, .dot = model->dot, .convolution = model->convolution, .stored = model->resolution.stored,
 		.bf16 = model->resolution.bf16, .engine = model->engine};
 	size_t most = options && options->most_weight_bytes ? options->most_weight_bytes : SIZE_MAX;
 	for (int i = 0; i < model->graph.node_count; i++) {
@@ -111,6 +111,7 @@ static oq_status open_model(oq_nn_model *model, const oq_package *package, const
 	oq_cpu_detect(&cpu);
 	model->isa = cpu.isa;
 	model->vnni = cpu.avx512_vnni;
+	model->dot = cpu.avx512_vnni || cpu.avx_vnni;
 	OQ_TRY(oq_precision_resolve(package, options, &cpu, &model->resolution, err));
 	OQ_TRY(oq_graph_parse(package, options ? options->keep : NULL, &model->graph, err));
 	oq_graph_fold(&model->graph);

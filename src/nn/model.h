@@ -14,6 +14,7 @@ struct oq_nn_model {
 	oq_convolution convolution;
 	oq_isa isa;            /* for our own kernels */
 	bool vnni;             /* AVX512_VNNI */
+	bool dot;              /* or AVX_VNNI */
 	struct dnnl_engine *engine;
 	oq_resolution resolution;
 	oq_nn_layer *layers;   /* the products, as they were before norms were fused into them */

@@ -44,6 +44,7 @@ struct oq_planner {
 	int threads;      /* per patch */
 	oq_isa isa;
 	bool vnni;        /* with an 8-bit dot product, in AVX-512 */
+	bool dot;         /* with an 8-bit dot product of any width: oneDNN's sums of codes are exact */
 	oq_convolution convolution;
 	oq_dtype stored;  /* type that weights of float layers are rounded to */
 	bool bf16;        /* this processor multiplies bfloat16 natively */

@@ -8,6 +8,7 @@
 
 #include "kernel/conv_f32.h"
 #include "kernel/conv_i8.h"
+#include "kernel/conv_tap_i8.h"
 #include "kernel/depthwise_f32.h"
 #include "kernel/linear.h"
 
@@ -18,6 +19,7 @@ typedef struct conv_state {
 	oq_direct *direct;      /* either this */
 	oq_conv *own;           /* or this */
 	oq_conv_i8 *codes;      /* or this, with code_scale */
+	oq_tap_i8 *code_taps;   /* or this, with code_scale */
 	float *code_scale;      /* [out]: input's scale times that of the weights */
 	oq_linear *linear;      /* or this: a linear layer in bytes or bfloat16 */
 	oq_depthwise depthwise; /* or this, when it has weights */
@@ -121,6 +123,7 @@ static void own_shape(const oq_graph *graph, const oq_node *node, oq_conv_shape 
 		shape->kernel[axis] = a->kernel[axis];
 		shape->stride[axis] = a->stride[axis];
 		shape->pad_low[axis] = a->pad_low[axis];
+		shape->dilation[axis] = a->dilation[axis];
 	}
 }
 
@@ -194,37 +197,91 @@ static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_meth
 	return OQ_OK;
 }
 
-#define CODE_TILES 64 /* of 3x3x3 outputs: fewer rows read weights, 9 times those of the direct convolution, for longer than they multiply */
+#define EXACT_CODES 64 /* 2 * 255 * 64 fits 16 bits: oneDNN's sums of two products do not saturate */
 
-/* Whether the exact integer Winograd beats oneDNN's direct convolution of codes. By shape only, as choose_method. */
-static bool prefers_winograd_codes(oq_convolution choice, const oq_node *node, const oq_conv_shape *shape)
+/* What computes codes exactly here beside the integer Winograd, and from how many of its tiles that is faster (bench/ops/bench_conv_i8): its
+ * weights are 9 times those of the others, so with few tiles reading them takes longer than multiplying. */
+typedef enum code_products { CODES_DOT, CODES_SMALL, CODES_WIDE, CODE_PRODUCTS } code_products;
+
+static const int64_t code_tiles[CODE_PRODUCTS] = {
+	[CODES_DOT] = 64,   /* oneDNN, with an 8-bit dot product */
+	[CODES_SMALL] = 16, /* oneDNN: no code of these weights is so large that its products saturate */
+	[CODES_WIDE] = 8,   /* products of 16 bits over taps */
+};
+
+static code_products products_of(const oq_planner *planner, const oq_weights *w)
+{
+	if (planner->dot)
+		return CODES_DOT;
+	bool small = planner->isa != OQ_ISA_PLAIN;
+	for (size_t i = 0; i < (size_t)w->out * w->per_out && small; i++)
+		small = w->codes[i] >= -EXACT_CODES && w->codes[i] <= EXACT_CODES;
+	return small ? CODES_SMALL : CODES_WIDE;
+}
+
+/* Whether the exact integer Winograd beats the other products. By shape and weights only, as choose_method. */
+static bool prefers_winograd_codes(oq_convolution choice, const oq_node *node, const oq_conv_shape *shape, code_products products)
 {
 	const oq_attributes *a = &node->attributes;
 	int64_t tiles = 1;
 	for (int axis = 0; axis < OQ_SPATIAL; axis++)
 		tiles *= (shape->out[axis] + 2) / 3;
 	return choice != OQ_CONVOLUTION_DIRECT && !node->gelu && a->groups == 1 && is_undilated(a)
-		&& tiles >= CODE_TILES && oq_conv_i8_supports(shape);
+		&& tiles >= code_tiles[products] && oq_conv_i8_supports(shape);
+}
+
+#define SMALL_CODE_MAP 32 /* output voxels: there most taps meet padding, which oneDNN multiplies */
+
+/* Whether products over taps are needed, or beat oneDNN's. */
+static bool prefers_code_taps(const oq_conv_shape *shape, code_products products)
+{
+	bool small = shape->out[0] * shape->out[1] * shape->out[2] <= SMALL_CODE_MAP, pointwise = shape->kernel[0] * shape->kernel[1] * shape->kernel[2] == 1;
+	return products == CODES_WIDE || (products == CODES_SMALL && small && !pointwise && oq_tap_i8_supports(shape));
+}
+
+static oq_conv_i8_desc codes_desc(const oq_planner *planner, const oq_step *step, const oq_conv_shape *shape, const oq_weights *w)
+{
+	return (oq_conv_i8_desc){.shape = *shape, .codes = w->codes, .zero = oq_step_input(step, 0)->zero, .isa = planner->isa, .vnni = planner->vnni};
+}
+
+/* Scale and bias of the sums; how they are made, for the profile. */
+static void take_scales(const oq_planner *planner, oq_step *step, oq_weights *w, const char *method)
+{
+	conv_state *state = step->state;
+	for (int64_t o = 0; o < w->out; o++)
+		w->scale[o] = oq_step_input(step, 0)->scale * w->scale[o];
+	state->code_scale = w->scale;
+	state->bias = w->bias;
+	w->scale = w->bias = NULL;
+	step->method = method;
+	snprintf(step->implementation, sizeof step->implementation, "%s:%s%s", method, oq_isa_name(planner->isa), planner->vnni ? "_vnni" : "");
 }
 
 /* Leaves state->codes NULL when these weights cannot be computed exactly that way. */
 static oq_status plan_codes(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, oq_weights *w, oq_error *err)
 {
 	conv_state *state = step->state;
-	const oq_value *input = oq_step_input(step, 0);
-	const oq_conv_i8_desc desc = {.shape = *shape, .codes = w->codes, .zero = input->zero, .isa = planner->isa, .vnni = planner->vnni};
+	const oq_conv_i8_desc desc = codes_desc(planner, step, shape, w);
 	OQ_TRY(oq_conv_i8_create(&desc, &state->codes, err));
 	if (!state->codes)
 		return OQ_OK;
-	for (int64_t o = 0; o < w->out; o++)
-		w->scale[o] = input->scale * w->scale[o];
-	state->code_scale = w->scale;
-	state->bias = w->bias;
-	w->scale = w->bias = NULL;
+	take_scales(planner, step, w, "winograd-i16-f3");
 	step->scratch_bytes = oq_conv_i8_scratch_bytes(state->codes, planner->threads);
 	step->weight_bytes = oq_conv_i8_weight_bytes(state->codes);
-	step->method = "winograd-i16-f3";
-	snprintf(step->implementation, sizeof step->implementation, "%s:%s%s", step->method, oq_isa_name(planner->isa), planner->vnni ? "_vnni" : "");
+	return OQ_OK;
+}
+
+static oq_status plan_code_taps(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, oq_weights *w, oq_error *err)
+{
+	conv_state *state = step->state;
+	const oq_conv_i8_desc desc = codes_desc(planner, step, shape, w);
+	if (!oq_tap_i8_supports(shape))
+		return oq_fail(err, OQ_E_UNSUPPORTED, "E_CPU", "%s: sums %lld products of 8 bits, and this processor has no 8-bit dot product (VNNI): expected at most "
+			"%d, or a package made with --weight-bits 7", step->node->name, (long long)w->per_out, OQ_TAP_I8_MAX_SUM);
+	OQ_TRY(oq_tap_i8_create(&desc, &state->code_taps, err));
+	take_scales(planner, step, w, "taps-i16");
+	step->scratch_bytes = oq_tap_i8_scratch_bytes(state->code_taps, planner->threads);
+	step->weight_bytes = oq_tap_i8_weight_bytes(state->code_taps);
 	return OQ_OK;
 }
 
@@ -302,6 +359,18 @@ static oq_status load_layer(const oq_planner *planner, const oq_node *node, oq_w
 	return oq_weights_load(planner->graph, node, w, err);
 }
 
+static oq_status plan_i8(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, oq_weights *w, oq_error *err)
+{
+	const conv_state *state = step->state;
+	code_products products = products_of(planner, w);
+	if (prefers_winograd_codes(planner->convolution, step->node, shape, products)) {
+		OQ_TRY(plan_codes(planner, step, shape, w, err));
+		if (state->codes)
+			return OQ_OK;
+	}
+	return prefers_code_taps(shape, products) ? plan_code_taps(planner, step, shape, w, err) : plan_direct(planner, step, w, err);
+}
+
 static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_step *step, oq_weights *w, oq_error *err)
 {
 	conv_state *state = step->state;
@@ -314,11 +383,8 @@ static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_s
 	step->gflop = 2e-9 * (double)oq_step_output(step)->count * (node->gated ? 2 : 1) * (double)w->per_out;
 	if (node->op == &oq_op_linear && (node->compute == OQ_I8 ? planner->vnni : node->compute == OQ_BF16 && planner->bf16))
 		return plan_linear(planner, step, w, err);
-	if (node->compute == OQ_I8 && prefers_winograd_codes(planner->convolution, node, &shape)) {
-		OQ_TRY(plan_codes(planner, step, &shape, w, err));
-		if (state->codes)
-			return OQ_OK;
-	}
+	if (node->compute == OQ_I8)
+		return plan_i8(planner, step, &shape, w, err);
 	if (node->compute != OQ_F32 && !node->winograd)
 		return plan_direct(planner, step, w, err);
 	if (!is_depthwise(node, &shape) && !choose_method(planner->convolution, &node->attributes, &shape, &method))
@@ -356,6 +422,19 @@ static void run_own(const oq_step *step, oq_run *run, const float *residual)
 		oq_instance_norm_affine(norm, state->exit[c], state->exit[out + c], moments[c], moments[out + c], &affine[c], &affine[out + c]);
 }
 
+static void run_codes(const oq_step *step, oq_run *run, const float *residual)
+{
+	const conv_state *state = step->state;
+	const oq_node *node = step->node;
+	const uint8_t *x = (const uint8_t *)oq_run_input(step, run, 0);
+	const oq_conv_i8_epilogue epilogue = {.scale = state->code_scale, .bias = state->bias, .residual = residual, .gelu = node->gelu,
+		.slope = node->activated ? node->slope : 1.0f, .y = oq_typed_value(oq_run_output(step, run), oq_step_output(step))};
+	if (state->codes)
+		oq_conv_i8_run(state->codes, x, &epilogue, run->scratch, run->threads);
+	else
+		oq_tap_i8_run(state->code_taps, x, &epilogue, run->scratch, run->threads);
+}
+
 static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 {
 	const conv_state *state = step->state;
@@ -372,10 +451,8 @@ static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 		oq_depthwise_run(&state->depthwise, run->isa, oq_run_input(step, run, 0), residual, oq_run_output(step, run), run->threads);
 		return OQ_OK;
 	}
-	if (state->codes) {
-		const oq_conv_i8_epilogue epilogue = {.scale = state->code_scale, .bias = state->bias, .residual = residual,
-			.slope = node->activated ? node->slope : 1.0f, .y = oq_typed_value(oq_run_output(step, run), oq_step_output(step))};
-		oq_conv_i8_run(state->codes, (const uint8_t *)oq_run_input(step, run, 0), &epilogue, run->scratch, run->threads);
+	if (state->codes || state->code_taps) {
+		run_codes(step, run, residual);
 		return OQ_OK;
 	}
 	run_own(step, run, residual);
@@ -390,6 +467,7 @@ static void close_conv(oq_step *step)
 	oq_direct_free(state->direct);
 	oq_conv_free(state->own);
 	oq_conv_i8_free(state->codes);
+	oq_tap_i8_free(state->code_taps);
 	oq_linear_free(state->linear);
 	oq_free(state->code_scale);
 	oq_free(state->depthwise_weights);

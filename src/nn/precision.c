@@ -21,12 +21,11 @@ static const char *const names[] = {[OQ_PRECISION_PACKAGE] = "package", [OQ_PREC
 
 /* ---- What is asked for and what can be had ---- */
 
-static oq_status package_precision(const oq_package *package, oq_precision *out, int64_t *weight_bits, oq_error *err)
+static oq_status package_precision(const oq_package *package, oq_precision *out, oq_error *err)
 {
 	const oq_json *quantization = oq_json_get(oq_package_json(package), "quantization");
 	const char *name, *where = oq_package_path(package);
 	*out = OQ_PRECISION_F32;
-	*weight_bits = 8;
 	if (!quantization)
 		return OQ_OK;
 	OQ_TRY(oq_json_need_string(quantization, "precision", where, &name, err));
@@ -35,16 +34,6 @@ static oq_status package_precision(const oq_package *package, oq_precision *out,
 			*out = p;
 	if (*out == OQ_PRECISION_F32)
 		return oq_fail(err, OQ_E_MODEL, "E_FIELD", "%s: quantization.precision is \"%s\", expected bf16, f16 or int8", where, name);
-	return *out == OQ_PRECISION_INT8 ? oq_json_need_int(quantization, "weight_bits", where, weight_bits, err) : OQ_OK;
-}
-
-static oq_status need_int8(const oq_package *package, const oq_cpu *cpu, int64_t weight_bits, oq_error *err)
-{
-	bool exact = cpu->avx512_vnni || cpu->avx_vnni || weight_bits <= 7;
-	if (cpu->isa == OQ_ISA_PLAIN || !exact)
-		return oq_fail(err, OQ_E_UNSUPPORTED, "E_CPU", "%s: holds %lld-bit weights, and this processor %s: make a package with --weight-bits 7, or use the "
-			"float package", oq_package_path(package), (long long)weight_bits,
-			cpu->isa == OQ_ISA_PLAIN ? "has no AVX2" : "has no 8-bit dot product (VNNI), without which sums would saturate");
 	return OQ_OK;
 }
 
@@ -60,8 +49,7 @@ static oq_status fall_back(const oq_package *package, bool strict, const char *w
 oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *options, const oq_cpu *cpu, oq_resolution *out, oq_error *err)
 {
 	oq_precision own;
-	int64_t weight_bits;
-	OQ_TRY(package_precision(package, &own, &weight_bits, err));
+	OQ_TRY(package_precision(package, &own, err));
 	bool strict = options && options->strict;
 	*out = (oq_resolution){.asked = options && options->precision ? options->precision : own, .stored = OQ_F32,
 		.bytes = oq_linear_supports(OQ_I8, cpu), .bf16 = cpu->avx512_bf16 && !(options && options->wide),
@@ -74,8 +62,6 @@ oq_status oq_precision_resolve(const oq_package *package, const oq_nn_options *o
 	if (out->asked != own && own != OQ_PRECISION_F32)
 		return oq_fail(err, OQ_E_USAGE, "E_PRECISION", "%s: is a package for %s; %s needs the package it was made from", oq_package_path(package), names[own],
 			names[out->asked]);
-	if (out->asked == OQ_PRECISION_INT8)
-		return need_int8(package, cpu, given ? options->quantization->weight_bits : weight_bits, err);
 	if (out->asked == OQ_PRECISION_F16) {
 		out->stored = OQ_F16;
 		return fall_back(package, strict, "this version has no float16 arithmetic", out, err);

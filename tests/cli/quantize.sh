@@ -47,19 +47,12 @@ flock -x locked.oq.lock -c "\"$oq\" quantize f32.oq --precision bf16 -o locked.o
 checks=$((checks + 1))
 [ ! -e bf16.oq.lock ] || fail "a lock was left"
 
-# 8 bits. Where there is no 8-bit dot product the program says so, and 7-bit weights run.
-bits=8
-"$oq" quantize f32.oq --calibrate calibration.csv -o int8.oq >out.txt 2>err.txt
-if [ $? = 8 ]; then
-	says err.txt "VNNI"
-	bits=7
-	expect 0 "" "$oq" quantize f32.oq --calibrate calibration.csv --weight-bits 7 -o int8.oq
-fi
+expect 0 "" "$oq" quantize f32.oq --calibrate calibration.csv -o int8.oq
 [ ! -e int8.oq.calibration.npy ] || fail "the calibration patches were left behind"
 checks=$((checks + 1))
 [ $(($(kilobytes int8.oq) * 100)) -le $(($(kilobytes f32.oq) * 27)) ] || fail "int8.oq is more than 0.27 of f32.oq"
 # The same input gives the same bytes, through patches, with any number of threads.
-expect 0 "" "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --weight-bits $bits --threads 1 -o again.oq
+expect 0 "" "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --threads 1 -o again.oq
 same int8.oq/weights.safetensors again.oq/weights.safetensors
 same int8.oq/model.json again.oq/model.json
 expect 0 "" "$oq" embed int8.oq test.csv -o int8.npy --allow-uncertified --threads 1
@@ -68,6 +61,18 @@ for threads in 2 3 7; do
 	same int8.npy t$threads.npy
 done
 says int8.json '"precision_used":	"int8"'
+# 8-bit weights without an 8-bit dot product (VNNI): the same integers another way, and so, without bfloat16, the same embedding.
+for isa in AVX512_CORE_VNNI AVX512_CORE AVX2; do
+	expect 0 "" env ONEDNN_MAX_CPU_ISA=$isa "$oq" embed int8.oq --patches test_patches.npy -o $isa.npy --allow-uncertified
+	same AVX512_CORE_VNNI.npy $isa.npy
+done
+says AVX2.json '"precision_used":	"int8"'
+expect 0 "" env ONEDNN_MAX_CPU_ISA=AVX2 "$oq" bench int8.oq --threads 1 --seconds 0.1 --profile --strict-precision
+says out.txt "winograd-i16-f3:avx2"
+expect 0 "" env ONEDNN_MAX_CPU_ISA=AVX2 "$oq" embed int8.oq --patches test_patches.npy -o direct.npy --allow-uncertified --conv direct
+same AVX2.npy direct.npy
+expect 0 "" env ONEDNN_MAX_CPU_ISA=SSE41 "$oq" bench int8.oq --threads 1 --seconds 0.1 --profile --conv direct
+says out.txt "taps-i16:plain"
 expect 2 "is a package for int8" "$oq" embed int8.oq test.csv -o refused.npy --precision f32 --allow-uncertified
 "$oq" compare f32.npy int8.npy --json >compare.json 2>err.txt
 checks=$((checks + 1))
@@ -85,7 +90,7 @@ expect 2 "needs the package it was made from" "$oq" quantize int8.oq --calibrate
 [ ! -e x.oq ] || fail "a refused quantisation left x.oq"
 
 # A mixed plan: interrupted, it goes on from what it had measured, and ends with the bytes of an undisturbed run.
-search() { "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --precision auto --target speed --weight-bits $bits --threads 1 -o "$1"; }
+search() { "$oq" quantize f32.oq --calibrate-patches calibration_patches.npy --precision auto --target speed --threads 1 -o "$1"; }
 expect 0 "" search whole.oq
 says out.txt "plans that are better than every faster one"
 says out.txt "layers whose 8 bits cost most"

@@ -14,7 +14,7 @@ typedef struct oq_calibration {
 typedef struct oq_quantize_request {
 	const char *package, *output;
 	oq_precision precision;      /* OQ_PRECISION_BF16, OQ_PRECISION_F16: weights only; OQ_PRECISION_INT8 needs calibration */
-	int weight_bits;             /* 8, or 7: exact on processors without an 8-bit dot product, too */
+	int weight_bits;             /* 8, or 7: faster on processors without an 8-bit dot product */
 	oq_calibration calibration;
 	const oq_json *described;    /* of the calibration data, for the package: copied; or NULL */
 	int threads;

@@ -61,7 +61,6 @@ typedef struct oq_nn_quantization {
 	int layer_count;
 	const oq_nn_vector *vectors;
 	int vector_count;
-	int weight_bits;     /* 8 or 7 */
 } oq_nn_quantization;
 
 typedef struct oq_nn_options {
