@@ -7,8 +7,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Command or header|library -> distribution package.
 tools=("gcc gcc" "make make" "cmake cmake")
-libraries=("stdio.h|c libc6-dev" "zlib.h|z zlib1g-dev" "isa-l/igzip_lib.h|isal libisal-dev" "cjson/cJSON.h|cjson libcjson-dev"
-	"nifti2_io.h|nifti2 libnifti2-dev")
+libraries=("stdio.h|c libc6-dev" "zlib.h|z zlib1g-dev" "cjson/cJSON.h|cjson libcjson-dev" "nifti2_io.h|nifti2 libnifti2-dev")
+case $(uname -m) in # ISA-L is a matter of speed only, and not packaged for every architecture
+x86_64 | aarch64) libraries+=("isa-l/igzip_lib.h|isal libisal-dev") ;;
+esac
 
 has_library() { # header|library: does the compiler find both?
 	local header=${1%|*} library=${1#*|}
