@@ -38,10 +38,15 @@ static oq_status open_voxels(loader *l)
 	if (p->path) {
 		l->voxel_stream = NULL;
 		oq_status status = oq_stream_open(p->path, &l->voxel_stream, &reason);
-		if (l->options && l->options->name)
+		if (status != OQ_OK && l->options && l->options->name)
 			oq_error_rename(&reason, p->path, "data file");
-		if (status != OQ_OK)
+		if (status == OQ_E_INPUT)
 			return oq_fail(l->err, OQ_E_INPUT, "E_PAIR", "%s: its voxels cannot be read: %.600s", l->path, reason.message);
+		if (status != OQ_OK) { /* memory or the drive: nothing is known of the file */
+			if (l->err)
+				*l->err = reason;
+			return status;
+		}
 	}
 	bool compressed = p->coding == OQ_CODING_DEFLATE || (p->coding == OQ_CODING_SNIFF && oq_stream_is_gzip(l->voxel_stream));
 	uint64_t size = oq_stream_size(l->voxel_stream);

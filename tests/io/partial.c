@@ -6,6 +6,7 @@
 #include "core/mem.h"
 #include "io/patch.h"
 
+#include <pthread.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -138,6 +139,37 @@ static void expect_patch(const oq_volume *volume, const double at[3], const floa
 	}
 }
 
+typedef struct sharer {
+	const oq_volume *volume;
+	const float *near_patch, *far_patch;
+} sharer;
+
+static void *cut_patches(void *context)
+{
+	const sharer *s = context;
+	size_t wrong = 0;
+	for (int i = 0; i < 8; i++) {
+		float patch[SIZE * SIZE * SIZE];
+		const float *right = i % 2 ? s->far_patch : s->near_patch;
+		wrong += oq_patch_extract(s->volume, &spec, i % 2 ? far_seed : seed, patch, NULL, NULL) != OQ_OK || memcmp(patch, right, sizeof patch) != 0;
+	}
+	return (void *)wrong;
+}
+
+/* Eight threads of POSIX, not OpenMP's, whose barriers ThreadSanitizer does not see. */
+static void share(const oq_volume *volume, const float *near_patch, const float *far_patch)
+{
+	pthread_t threads[8];
+	sharer s = {volume, near_patch, far_patch};
+	for (int i = 0; i < 8; i++)
+		OQ_REQUIRE(pthread_create(&threads[i], NULL, cut_patches, &s) == 0);
+	for (int i = 0; i < 8; i++) {
+		void *wrong;
+		OQ_REQUIRE(pthread_join(threads[i], &wrong) == 0);
+		OQ_CHECK(wrong == NULL);
+	}
+}
+
 /* The same patch from a part of the file as from all of it, and hardly more bytes read than that part has. */
 static void test_part(int f, const char *path)
 {
@@ -162,14 +194,7 @@ static void test_part(int f, const char *path)
 	OQ_REQUIRE(oq_patch_extract(shared, &spec, far_seed, reference, NULL, &err) == OQ_OK);
 	oq_volume_free(shared);
 	shared = open_volume(path, NULL);
-	int wrong = 0;
-#pragma omp parallel for num_threads(8) reduction(+ : wrong)
-	for (int i = 0; i < 64; i++) {
-		float patch[SIZE * SIZE * SIZE];
-		const float *right = i % 2 ? reference : expected;
-		wrong += oq_patch_extract(shared, &spec, i % 2 ? far_seed : seed, patch, NULL, NULL) != OQ_OK || memcmp(patch, right, sizeof patch) != 0;
-	}
-	OQ_CHECK_INT(wrong, 0);
+	share(shared, expected, reference);
 	oq_volume_free(shared);
 }
 
