@@ -166,6 +166,33 @@ static void test_failing(oq_energy_options options)
 	oq_energy_close(energy);
 }
 
+/* Performance events beside powercap: the kernel's clock as a counter of 2 J a second does not agree with joules that were made up. */
+static void test_witness(oq_energy_options options)
+{
+	oq_energy *energy = NULL;
+	oq_error err = {0};
+	char folder[128];
+	put("power", "type", "1\n", 0);
+	put("power", "cpumask", "0\n", 0);
+	put("power/events", "energy-pkg", "event=0x00\n", 0);
+	put("power/events", "energy-pkg.scale", "2e-9\n", 0);
+	put("power/events", "energy-pkg.unit", "Joules\n", 0);
+	snprintf(folder, sizeof folder, "%s/power", root);
+	options.perf = folder;
+	put("intel-rapl:0", "energy_uj", "%lld\n", counter);
+	OQ_REQUIRE(oq_energy_open(&options, &energy, &err) == OQ_OK);
+	turn(energy, OQ_ENERGY_IDLE, 0, 0.001);
+	turn(energy, 0, 10, 10);
+	oq_json *json = result(energy, 0);
+	OQ_CHECK_STR(oq_json_string(oq_json_get(json, "source")), "powercap");
+	if (oq_json_is_true(oq_json_get(json, "checked_by_perf"))) { /* a kernel may keep events from us */
+		OQ_CHECK_STR(oq_json_string(oq_json_get(json, "label")), "rapl-suspect");
+		OQ_CHECK(strstr(oq_json_string(oq_json_get(json, "why")), "powercap and performance events differ by"));
+	}
+	oq_json_free(json);
+	oq_energy_close(energy);
+}
+
 int main(void)
 {
 	test_rules();
@@ -180,6 +207,7 @@ int main(void)
 	const oq_energy_options options = {.powercap = root, .perf = "nowhere", .system = root, .tdp_watts = 30, .threads = 1};
 	test_study(&options);
 	test_failing(options);
+	test_witness(options);
 	char command[128];
 	snprintf(command, sizeof command, "rm -r %s", root);
 	OQ_CHECK(system(command) == 0);
