@@ -1,12 +1,14 @@
-/* Streams of a scan file: decoded in a hurry (ISA-L, where the build has it) and by zlib they give the same bytes, whatever the pieces they are read in, and
- * the first takes nothing that the second refuses; a file that shrinks while it is read is an error, never zeros and never a signal (row M17 of
- * the project's list of bad inputs). */
+/* Streams of a scan file: decoded in a hurry (ISA-L, where the build has it) and by zlib they give the same bytes, whatever the pieces they are read in; the
+ * first takes nothing that the second refuses, and touches nothing that is not its own. A file that shrinks while it is read is an error, never zeros
+ * and never a signal (row M17 of the project's list of bad inputs). */
 #define _DEFAULT_SOURCE
 #include "check.h"
 
+#include "../../src/io/inflate.h"
 #include "../../src/io/stream.h"
 #include "core/mem.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -167,6 +169,59 @@ static void test_turned(const unsigned char *data, unsigned char *packed, size_t
 	}
 }
 
+/* Room for `bytes` whose end is followed by a page that nobody may touch, as its begin is preceded by one when it is a multiple of a page. */
+static unsigned char *guarded(size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (bytes + page - 1) / page;
+	unsigned char *block = mmap(NULL, (pages + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	OQ_REQUIRE(block != MAP_FAILED && mprotect(block + page, pages * page, PROT_READ | PROT_WRITE) == 0);
+	return block + (1 + pages) * page - bytes;
+}
+
+/* Damaged data in pieces and to room of every size: the machine code of the fast decoder, which sanitizers do not see, stays within both. */
+static void test_guards(const unsigned char *data, unsigned char *packed, size_t room)
+{
+	enum { PLAIN = 30000, MOST = 8192, TRIALS = 1500 };
+	unsigned char *in = guarded(MOST), *out = guarded(MOST);
+	oq_inflater *f = oq_inflater_make();
+	uint32_t state = 3;
+	int ended = 0, refused = 0;
+	for (int trial = 0; f && trial < TRIALS; trial++) {
+		size_t n = pack(data + trial, PLAIN, -15, 1 + trial % 9, packed, room), at = 0;
+		for (int turned = 0; turned < trial % 3; turned++) {
+			state = state * 1664525u + 1013904223u;
+			packed[(state >> 8) % (trial % 2 ? n : 80)] ^= (unsigned char)(1u << (state & 7));
+		}
+		memset(packed + n, 0, 8); /* a wrong trailer, which only undamaged data comes to */
+		n += 8;
+		oq_inflater_begin(f, trial % 4 != 0);
+		int code = Z_OK;
+		z_stream z = {.next_in = in + MOST};
+		for (bool still = false; code == Z_OK && !still;) {
+			state = state * 1664525u + 1013904223u;
+			size_t piece = 1 + (state >> 8) % (MOST - OQ_INFLATE_BACK), take = 1 + (state >> 4) % MOST;
+			if (!z.avail_in) {
+				piece = piece < n - at ? piece : n - at;
+				z.next_in = in + MOST - piece;
+				memcpy(z.next_in, packed + at, piece);
+				z.avail_in = (uInt)piece;
+				at += piece;
+			}
+			z.next_out = out + MOST - take;
+			z.avail_out = (uInt)take;
+			still = !z.avail_in;
+			code = oq_inflater_run(f, &z);
+			still = still && z.avail_out == take;
+		}
+		ended += code == Z_OK;
+		refused += code == Z_DATA_ERROR;
+		OQ_CHECK(code != Z_STREAM_END);
+	}
+	OQ_CHECK(!f || refused > TRIALS / 2);
+	OQ_CHECK(!f || refused + ended == TRIALS);
+	oq_inflater_free(f);
+}
+
 static void test_both_ways(const unsigned char *data)
 {
 	size_t room = 2 * BYTES;
@@ -187,6 +242,7 @@ static void test_both_ways(const unsigned char *data)
 	OQ_CHECK_STR(both_ways(data, BYTES), "more");
 	test_headers(data, packed, room);
 	test_turned(data, packed, room);
+	test_guards(data, packed, room);
 	oq_free(packed);
 }
 
