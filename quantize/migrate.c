@@ -13,13 +13,6 @@
 #define ROWS 64       /* sampled voxels of each half that products are made of */
 #define LEAST_GAIN 0.02 /* of the error: less is the sample's accident */
 
-/* Additions and products element by element, in one order: every instruction set gives the same bits. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
-#define VECTORS __attribute__((target_clones("avx2", "default")))
-#else
-#define VECTORS
-#endif
-
 /* Of the layers that read one value. */
 typedef struct readers {
 	int64_t in, out;
@@ -42,7 +35,7 @@ typedef struct trial {
 } trial;
 
 /* sums[r] = sum over c of row[c] * columns[c][r] */
-VECTORS static void multiply_row(int64_t in, const float *restrict row, const float *restrict columns, float *restrict sums)
+OQ_VECTORS static void multiply_row(int64_t in, const float *restrict row, const float *restrict columns, float *restrict sums)
 {
 	float sum[ROWS] = {0};
 	for (int64_t c = 0; c < in; c++)
@@ -103,12 +96,6 @@ static oq_status open_half(const oq_observed *value, int which, int64_t rows, ha
 	return OQ_OK;
 }
 
-static float through_codes(float x, const oq_range *range)
-{
-	float code = rintf(x / range->scale), low = (float)-range->zero, high = (float)(255 - range->zero);
-	return (code < low ? low : code > high ? high : code) * range->scale;
-}
-
 /* columns [in][ROWS] of a half, divided by the factors and, with a range, rounded to its codes; missing rows are 0. */
 static void turn(const trial *t, const half *h, const oq_range *range)
 {
@@ -116,7 +103,7 @@ static void turn(const trial *t, const half *h, const oq_range *range)
 	for (int64_t c = 0; c < in; c++)
 		for (int64_t r = 0; r < ROWS; r++) {
 			float x = r < h->view.row_count ? h->view.rows[r * in + c] / t->factor[c] : 0;
-			t->columns[c * ROWS + r] = range ? through_codes(x, range) : x;
+			t->columns[c * ROWS + r] = range ? oq_through_codes(x, range->scale, range->zero) : x;
 		}
 }
 

@@ -23,7 +23,7 @@ static void codes_of(const interval *range, float *scale, int32_t *zero)
 	*zero = *zero < 0 ? 0 : *zero > 255 ? 255 : *zero;
 }
 
-static float through_codes(float x, float scale, int32_t zero)
+float oq_through_codes(float x, float scale, int32_t zero)
 {
 	const float to_integer = 12582912.0f; /* 1.5 * 2^23: rounds to nearest, ties to even, without a call */
 	float code = x / scale;
@@ -41,7 +41,7 @@ static double error_of(const oq_observed *value, const double *energy, float sca
 		for (int64_t r = first; r < first + value->per_input && r < value->row_count; r++)
 			for (int64_t c = 0; c < value->channels; c++) {
 				float x = value->rows[r * value->channels + c];
-				double e = (double)(through_codes(x, scale, zero) - x);
+				double e = (double)(oq_through_codes(x, scale, zero) - x);
 				error += energy[c] * e * e;
 				size += energy[c] * (double)x * (double)x;
 			}
@@ -154,6 +154,6 @@ void oq_range_lost(const oq_observed *value, const oq_range *range, double *lost
 	for (int64_t r = 0; r < value->row_count; r++)
 		for (int64_t c = 0; c < value->channels; c++) {
 			float x = value->rows[r * value->channels + c];
-			lost[c] += (double)(x - through_codes(x, range->scale, range->zero)) / (double)value->row_count;
+			lost[c] += (double)(x - oq_through_codes(x, range->scale, range->zero)) / (double)value->row_count;
 		}
 }

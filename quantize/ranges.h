@@ -11,6 +11,9 @@ typedef struct oq_range {
 	double error;         /* relative L2 error that the codes cause in the products, estimated on the sampled voxels */
 } oq_range;
 
+/* What the value's nearest code stands for. */
+float oq_through_codes(float x, float scale, int32_t zero);
+
 /* Of all observers' proposals (min-max, percentiles, least squares, least divergence) the one whose codes change the products
  * least: a channel's error counts with the energy of the weights that read it. energy [channels]. */
 oq_status oq_range_choose(const oq_observed *value, const double *energy, oq_range *out, oq_error *err);

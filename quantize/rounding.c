@@ -14,20 +14,13 @@
 
 #define DAMPING 0.01 /* of the mean variance, added to every variance: the samples are fewer than they ought to be */
 
-/* Additions and products element by element, in one order: every instruction set gives the same bits. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
-#define VECTORS __attribute__((target_clones("avx2", "default")))
-#else
-#define VECTORS
-#endif
-
-VECTORS static void subtract_multiple(int64_t count, double factor, const double *restrict x, double *restrict y)
+OQ_VECTORS static void subtract_multiple(int64_t count, double factor, const double *restrict x, double *restrict y)
 {
 	for (int64_t i = 0; i < count; i++)
 		y[i] -= factor * x[i];
 }
 
-VECTORS static void subtract_multiple_f32(int64_t count, float factor, const float *restrict x, float *restrict y)
+OQ_VECTORS static void subtract_multiple_f32(int64_t count, float factor, const float *restrict x, float *restrict y)
 {
 	for (int64_t i = 0; i < count; i++)
 		y[i] -= factor * x[i];

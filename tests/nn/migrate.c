@@ -4,7 +4,6 @@
 #include "small_package.h"
 
 #include "core/cpu.h"
-#include "core/mem.h"
 #include "nn/nn.h"
 #include "quantize/quantize.h"
 
@@ -151,18 +150,6 @@ static void check_same_float_network(const float *reference)
 	write_small_package("moved.oq", members, changed, TENSORS);
 	embed_all("moved.oq", embeddings);
 	OQ_CHECK(!memcmp(embeddings, reference, sizeof embeddings));
-}
-
-static void check_same_file(const char *a, const char *b)
-{
-	char *x = NULL, *y = NULL;
-	size_t x_size = 0, y_size = 0;
-	oq_error err = {0};
-	OQ_REQUIRE(oq_file_read_all(in_folder(a), 1 << 20, OQ_E_INPUT, &x, &x_size, &err) == OQ_OK
-		&& oq_file_read_all(in_folder(b), 1 << 20, OQ_E_INPUT, &y, &y_size, &err) == OQ_OK);
-	OQ_CHECK(x_size == y_size && !memcmp(x, y, x_size));
-	oq_free(x);
-	oq_free(y);
 }
 
 int main(void)

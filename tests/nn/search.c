@@ -70,23 +70,6 @@ static oq_status quantize(const char *output, bool equalise, bool in_the_way, oq
 	return status;
 }
 
-static char *read_text(const char *path, size_t *size)
-{
-	char *text = NULL;
-	oq_error err = {0};
-	OQ_REQUIRE(oq_file_read_all(path, 1 << 20, OQ_E_INPUT, &text, size, &err) == OQ_OK);
-	return text;
-}
-
-static void check_same_file(const char *a, const char *b)
-{
-	size_t a_size = 0, b_size = 0;
-	char *x = read_text(in_folder(a), &a_size), *y = read_text(in_folder(b), &b_size);
-	OQ_CHECK(a_size == b_size && !memcmp(x, y, a_size));
-	oq_free(x);
-	oq_free(y);
-}
-
 /* Makes the first number of the file 1: no layer errs as much as that. */
 static void forge_state(const char *path)
 {

@@ -7,6 +7,7 @@
 
 #include "core/dtype.h"
 #include "core/file.h"
+#include "core/mem.h"
 #include "core/package.h"
 #include "core/safetensors.h"
 #include "core/sha256.h"
@@ -106,6 +107,24 @@ static inline void remove_small_package(const char *name)
 	unlink(in_package(name, "model.json"));
 	unlink(in_package(name, "weights.safetensors"));
 	rmdir(in_folder(name));
+}
+
+static inline char *read_text(const char *path, size_t *size)
+{
+	char *text = NULL;
+	oq_error err = {0};
+	OQ_REQUIRE(oq_file_read_all(path, 1 << 20, OQ_E_INPUT, &text, size, &err) == OQ_OK);
+	return text;
+}
+
+/* Of two files of the folder. */
+static inline void check_same_file(const char *a, const char *b)
+{
+	size_t a_size = 0, b_size = 0;
+	char *x = read_text(in_folder(a), &a_size), *y = read_text(in_folder(b), &b_size);
+	OQ_CHECK(a_size == b_size && !memcmp(x, y, a_size));
+	oq_free(x);
+	oq_free(y);
 }
 
 #endif
