@@ -1,5 +1,5 @@
 /* Times three exact convolutions of codes against each other, layer by layer, on the shapes of the networks served: oneDNN's direct one, the
- * integer Winograd one and products of 16 bits over taps; on one thread, weights hot (one copy) and cold (copies in rotation, more than the
+ * integer Winograd one and products over taps; on one thread, weights hot (one copy) and cold (copies in rotation, more than the
  * last cache holds, as in a network). They take turns, and processor time is what is measured: the machine may be shared. Weights have 7 bits,
  * with which oneDNN is exact on every processor. usage: bench_conv_i8 [NAME-PREFIX...]   (cap all with ONEDNN_MAX_CPU_ISA) */
 #include "core/cpu.h"

@@ -206,7 +206,7 @@ typedef enum code_products { CODES_DOT, CODES_SMALL, CODES_WIDE, CODE_PRODUCTS }
 static const int64_t code_tiles[CODE_PRODUCTS] = {
 	[CODES_DOT] = 64,   /* oneDNN, with an 8-bit dot product */
 	[CODES_SMALL] = 16, /* oneDNN: no code of these weights is so large that its products saturate */
-	[CODES_WIDE] = 8,   /* products of 16 bits over taps */
+	[CODES_WIDE] = 8,   /* products over taps */
 };
 
 static code_products products_of(const oq_planner *planner, const oq_weights *w)
@@ -230,7 +230,7 @@ static bool prefers_winograd_codes(oq_convolution choice, const oq_node *node, c
 		&& tiles >= code_tiles[products] && oq_conv_i8_supports(shape);
 }
 
-#define SMALL_CODE_MAP 32 /* output voxels: there most taps meet padding, which oneDNN multiplies */
+#define SMALL_CODE_MAP 64 /* output voxels: there most taps meet padding, which oneDNN multiplies */
 
 /* Whether products over taps are needed, or beat oneDNN's. */
 static bool prefers_code_taps(const oq_conv_shape *shape, code_products products)
@@ -279,7 +279,7 @@ static oq_status plan_code_taps(const oq_planner *planner, oq_step *step, const 
 		return oq_fail(err, OQ_E_UNSUPPORTED, "E_CPU", "%s: sums %lld products of 8 bits, and this processor has no 8-bit dot product (VNNI): expected at most "
 			"%d, or a package made with --weight-bits 7", step->node->name, (long long)w->per_out, OQ_TAP_I8_MAX_SUM);
 	OQ_TRY(oq_tap_i8_create(&desc, &state->code_taps, err));
-	take_scales(planner, step, w, "taps-i16");
+	take_scales(planner, step, w, oq_tap_i8_method(state->code_taps));
 	step->scratch_bytes = oq_tap_i8_scratch_bytes(state->code_taps, planner->threads);
 	step->weight_bytes = oq_tap_i8_weight_bytes(state->code_taps);
 	return OQ_OK;

@@ -72,7 +72,8 @@ says out.txt "winograd-i16-f3:avx2"
 expect 0 "" env ONEDNN_MAX_CPU_ISA=AVX2 "$oq" embed int8.oq --patches test_patches.npy -o direct.npy --allow-uncertified --conv direct
 same AVX2.npy direct.npy
 expect 0 "" env ONEDNN_MAX_CPU_ISA=SSE41 "$oq" bench int8.oq --threads 1 --seconds 0.1 --profile --conv direct
-says out.txt "taps-i16:plain"
+says out.txt "taps-"
+says out.txt ":plain"
 expect 2 "is a package for int8" "$oq" embed int8.oq test.csv -o refused.npy --precision f32 --allow-uncertified
 "$oq" compare f32.npy int8.npy --json >compare.json 2>err.txt
 checks=$((checks + 1))

@@ -132,7 +132,28 @@ typedef struct problem {
 	int64_t *sums; /* naive */
 } problem;
 
-enum { CODES_RANDOM, CODES_EXTREME, CODES_FULL, CODES_ALL /* of 8 bits, taps only */, CODES_LEAST /* -128 by 255, taps only */ };
+enum { CODES_RANDOM, CODES_EXTREME, CODES_FULL, CODES_ALL /* of 8 bits, taps only */, CODES_LEAST /* -128 by 255, taps only */, CODES_FEW };
+
+static int64_t volume(const int64_t extent[3])
+{
+	return extent[0] * extent[1] * extent[2];
+}
+
+/* As trained: of few neighbours the products, with the largest inputs, do not fit 16 bits. Taps only. */
+static void fill_few(problem *p, int64_t weights)
+{
+	static const int8_t pairs[][2] = {{127, 127}, {-128, -128}, {127, 2}, {-1, -128}, {-128, 127}, {100, 29}, {64, 65}, {-100, -30}, {0, -128}};
+	int64_t taps = volume(p->shape.kernel);
+	for (int64_t i = 0; i < weights; i++)
+		p->codes[i] = (int8_t)((int)random_below(129) - 64);
+	for (int64_t n = 0; n < weights / 500; n++) {
+		int64_t o = random_below((uint32_t)p->shape.out_channels), c = random_below((uint32_t)(p->shape.in_channels / 2)) * 2;
+		const int8_t *pair = pairs[n % 9];
+		int8_t *to = p->codes + (o * p->shape.in_channels + c) * taps + random_below((uint32_t)taps);
+		to[0] = pair[0];
+		to[taps] = pair[1];
+	}
+}
 
 static void fill_codes(problem *p, int kind, int64_t weights)
 {
@@ -140,8 +161,11 @@ static void fill_codes(problem *p, int kind, int64_t weights)
 		p->x[i] = (uint8_t)(kind == CODES_ALL ? random_below(256) : 255);
 	for (int64_t i = 0; i < weights && kind >= CODES_ALL; i++)
 		p->codes[i] = (int8_t)(kind == CODES_ALL ? (int)random_below(256) - 128 : -128);
-	if (kind >= CODES_ALL)
+	if (kind >= CODES_ALL) {
+		if (kind == CODES_FEW)
+			fill_few(p, weights);
 		return;
+	}
 	for (int64_t i = 0; i < p->inputs; i++)
 		p->x[i] = (uint8_t)(kind == CODES_RANDOM ? random_below(256) : kind == CODES_FULL ? 255 : random_below(2) * 255);
 	/* 95: as large as weights may be for a transformed one to fit 16 bits whatever the others are. The first of a kernel meets the smallest
@@ -150,11 +174,6 @@ static void fill_codes(problem *p, int kind, int64_t weights)
 		p->codes[i] = (int8_t)(kind == CODES_RANDOM ? (int)random_below(191) - 95 : kind == CODES_FULL ? 95 : random_below(2) ? 95 : -95);
 	for (int64_t i = 0; i < weights && kind != CODES_FULL; i += 27)
 		p->codes[i] = random_below(2) ? 127 : -128;
-}
-
-static int64_t volume(const int64_t extent[3])
-{
-	return extent[0] * extent[1] * extent[2];
 }
 
 static int64_t naive_sum(const problem *p, int64_t voxel, int64_t o)
@@ -350,6 +369,9 @@ static void check_tap_problem(int64_t in, int64_t out, const int64_t geometry[5]
 	}
 	problem p = make_problem(shape, zero, kind);
 	p.taps = true;
+	any_conv bytes = make_conv(&p, (variant){OQ_ISA_PLAIN, false});
+	OQ_CHECK(!strcmp(oq_tap_i8_method(bytes.taps), kind == CODES_FEW ? "taps-u8" : "taps-i16"));
+	free_conv(bytes);
 	check_problem(p);
 }
 
@@ -370,6 +392,13 @@ static void check_taps(void)
 	check_tap_problem(1024, 65, skipping, 77, CODES_ALL);
 	check_tap_problem(3073, 50, vector, 200, CODES_ALL);
 	check_tap_problem(OQ_TAP_I8_MAX_SUM, 3, vector, 0, CODES_LEAST); /* the longest sum: 2^31 less 8 thousand */
+	check_tap_problem(64, 70, small, 0, CODES_FEW);
+	check_tap_problem(1028, 40, pointwise, 0, CODES_FEW);
+	check_tap_problem(600, 17, skipping, 0, CODES_FEW);
+	check_tap_problem(36, 64, strided, 0, CODES_FEW);
+	check_tap_problem(3072, 50, vector, 0, CODES_FEW);
+	check_tap_problem(20, 33, wide, 0, CODES_FEW);
+	check_tap_problem(24, 32, dilated, 0, CODES_FEW);
 	check_tap_problem(19, 20, odd, 5, CODES_ALL);
 	check_tap_problem(16, 16, dilated, 66, CODES_ALL);
 	check_tap_problem(16, 24, wide, 13, CODES_ALL);

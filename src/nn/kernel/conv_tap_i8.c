@@ -1,8 +1,7 @@
 /* Products over taps on codes: any kernel, stride, padding and dilation, and linear layers. The input is copied once as numbers of 16 bits
  * less its zero point, so padding is 0 and costs nothing; weights stay bytes in memory. */
+#include "conv_tap_u8.h"
 #include "gemm_i16_isa.h"
-#include "kernel/conv_tap_i8.h"
-#include "winograd_i16_isa.h"
 
 #define INPUT int16_t
 #define WEIGHT int8_t
@@ -21,6 +20,7 @@ struct oq_tap_i8 {
 	oq_isa isa;
 	const oq_w16_kernels *kernels;
 	tap_state state;
+	oq_tap_u8 *bytes; /* instead, or NULL */
 };
 
 struct tap_finish {
@@ -51,6 +51,19 @@ static void pack_panel(const tap_state *state, int64_t panel, const int8_t *code
 		}
 }
 
+static oq_status pack_wide(oq_tap_i8 *conv, const int8_t *codes, oq_error *err)
+{
+	tap_state *state = &conv->state;
+	OQ_TRY(plan_taps(state, &conv->shape, (conv->shape.in_channels + 1) / 2 * 2, err));
+	state->multiply = oq_gemm_i16s8_kernel(conv->isa);
+	state->pad_rows = state->k * (int64_t)sizeof(int16_t) % (ALIAS_BYTES / 4) == 0;
+	int64_t panel = state->taps * state->k * NR;
+#pragma omp parallel for
+	for (int64_t p = 0; p < state->panels; p++)
+		pack_panel(state, p, codes, state->weights + p * panel);
+	return OQ_OK;
+}
+
 oq_status oq_tap_i8_create(const oq_conv_i8_desc *desc, oq_tap_i8 **out, oq_error *err)
 {
 	*out = NULL;
@@ -60,20 +73,14 @@ oq_status oq_tap_i8_create(const oq_conv_i8_desc *desc, oq_tap_i8 **out, oq_erro
 	if (!conv)
 		return oq_fail_memory(err, "convolution", sizeof *conv);
 	*conv = (oq_tap_i8){.shape = desc->shape, .zero = desc->zero, .isa = desc->isa, .kernels = oq_w16_kernels_for(desc->isa)};
-	tap_state *state = &conv->state;
-	oq_status status = plan_taps(state, &conv->shape, (conv->shape.in_channels + 1) / 2 * 2, err);
-	if (status != OQ_OK) {
+	oq_status status = oq_tap_u8_create(desc, &conv->bytes, err);
+	if (status == OQ_OK && !conv->bytes)
+		status = pack_wide(conv, desc->codes, err);
+	if (status == OQ_OK)
+		*out = conv;
+	else
 		oq_tap_i8_free(conv);
-		return status;
-	}
-	state->multiply = oq_gemm_i16s8_kernel(desc->isa);
-	state->pad_rows = state->k * (int64_t)sizeof(int16_t) % (ALIAS_BYTES / 4) == 0;
-	int64_t panel = state->taps * state->k * NR;
-#pragma omp parallel for
-	for (int64_t p = 0; p < state->panels; p++)
-		pack_panel(state, p, desc->codes, state->weights + p * panel);
-	*out = conv;
-	return OQ_OK;
+	return status;
 }
 
 void oq_tap_i8_free(oq_tap_i8 *conv)
@@ -81,17 +88,23 @@ void oq_tap_i8_free(oq_tap_i8 *conv)
 	if (!conv)
 		return;
 	release_taps(&conv->state);
+	oq_tap_u8_free(conv->bytes);
 	oq_free(conv);
 }
 
 size_t oq_tap_i8_weight_bytes(const oq_tap_i8 *conv)
 {
-	return conv->state.weight_bytes;
+	return conv->bytes ? oq_tap_u8_weight_bytes(conv->bytes) : conv->state.weight_bytes;
 }
 
 size_t oq_tap_i8_scratch_bytes(const oq_tap_i8 *conv, int threads)
 {
-	return scratch_for(&conv->state, 1, threads);
+	return conv->bytes ? oq_tap_u8_scratch_bytes(conv->bytes, threads) : scratch_for(&conv->state, 1, threads);
+}
+
+const char *oq_tap_i8_method(const oq_tap_i8 *conv)
+{
+	return conv->bytes ? "taps-u8" : "taps-i16";
 }
 
 static void add_product(const tap_state *state, const row_list *list, int64_t k, const int8_t *weights, bool accumulate)
@@ -100,20 +113,27 @@ static void add_product(const tap_state *state, const row_list *list, int64_t k,
 }
 
 /* A GELU has no vector form beside the sums: values first, then it, then the output's type. */
-static void finish_gelu(const tap_call *call, oq_w16_rows rows)
+static void finish_gelu(oq_isa isa, const oq_w16_rows *rows)
 {
-	const oq_tap_i8 *conv = call->finish->conv;
-	const oq_conv_i8_epilogue *e = rows.epilogue;
-	const oq_token_kernels *kernels = oq_token_kernels_for(conv->isa);
-	for (int64_t r = 0; r < rows.rows; r++) {
+	const oq_conv_i8_epilogue *e = rows->epilogue;
+	const oq_token_kernels *kernels = oq_token_kernels_for(isa);
+	for (int64_t r = 0; r < rows->rows; r++) {
 		float values[NR], bias[NR] = {0};
-		size_t at = (size_t)((rows.row + r) * rows.channels + rows.first);
+		size_t at = (size_t)((rows->row + r) * rows->channels + rows->first);
 		if (e->bias)
-			memcpy(bias, e->bias + rows.first, (size_t)rows.count * sizeof *bias);
-		kernels->scale_codes(rows.count, rows.sums + r * NR, e->scale + rows.first, bias, e->residual ? e->residual + at : NULL, values);
-		kernels->gelu(rows.count, values, values);
-		oq_typed_write(values, rows.count, &e->y, at);
+			memcpy(bias, e->bias + rows->first, (size_t)rows->count * sizeof *bias);
+		kernels->scale_codes(rows->count, rows->sums + r * NR, e->scale + rows->first, bias, e->residual ? e->residual + at : NULL, values);
+		kernels->gelu(rows->count, values, values);
+		oq_typed_write(values, rows->count, &e->y, at);
 	}
+}
+
+void oq_tap_finish(oq_isa isa, const oq_w16_rows *rows)
+{
+	if (rows->epilogue->gelu)
+		finish_gelu(isa, rows);
+	else
+		oq_w16_kernels_for(isa)->finish(rows);
 }
 
 static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const int32_t *sums)
@@ -121,10 +141,7 @@ static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int6
 	int64_t n = call->state->shape->out_channels;
 	const oq_w16_rows rows = {.sums = sums, .row = first, .rows = last - first, .channels = n, .first = panel * NR, .count = at_most(NR, n - panel * NR),
 		.epilogue = call->finish->epilogue};
-	if (rows.epilogue->gelu)
-		finish_gelu(call, rows);
-	else
-		call->finish->conv->kernels->finish(&rows);
+	oq_tap_finish(call->finish->conv->isa, &rows);
 }
 
 /* Input rows as 16 bits, apart enough, and only those that are needed. */
@@ -141,6 +158,10 @@ static void widen_input(const oq_tap_i8 *conv, const uint8_t *x, int16_t *copy, 
 
 void oq_tap_i8_run(const oq_tap_i8 *conv, const uint8_t *x, const oq_conv_i8_epilogue *epilogue, void *scratch, int threads)
 {
+	if (conv->bytes) {
+		oq_tap_u8_run(conv->bytes, x, epilogue, scratch, threads);
+		return;
+	}
 	const struct tap_finish finish = {.conv = conv, .epilogue = epilogue};
 	int16_t *copy = copy_in(scratch, threads);
 	tap_call call = {.state = &conv->state, .x = copy, .row = copied_row(&conv->state), .rows = voxels_of(conv->shape.out), .finish = &finish};
