@@ -82,7 +82,7 @@ static void check_byte_product(int64_t rows, int64_t pairs, bool extreme)
 	int32_t *out[64];
 	OQ_REQUIRE(b && start && want && got && rows <= 64);
 	for (int64_t i = 0; i < rows * a_stride; i++)
-		a[i] = extreme ? (random_below(2) ? 255 : -255) : (int16_t)(a[i] % 256);
+		a[i] = (int16_t)(!extreme ? a[i] % 256 : random_below(2) ? 255 : -255);
 	for (int64_t i = 0; i < pairs * 2 * NR; i++)
 		b[i] = (int8_t)(extreme ? (random_below(2) ? -128 : 127) : (int)random_below(256) - 128);
 	for (int64_t i = 0; i < count; i++)
