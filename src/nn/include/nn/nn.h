@@ -82,7 +82,7 @@ void oq_nn_model_close(oq_nn_model *model);
 oq_precision oq_nn_model_precision(const oq_nn_model *model, oq_precision *asked, const char **why);
 
 /* The choice that was asked for; and how a step of the plan computes its product: "winograd-f2", "winograd-f2-bf16", "winograd-f4",
- * "winograd-i16-f3" (of codes), "rows" (linear), "tap-gemm", "depthwise", "onednn", or NULL when it is none. */
+ * "winograd-i16-f3", "taps-i16", "taps-u8" (of codes), "rows" (linear), "tap-gemm", "depthwise", "onednn", or NULL when it is none. */
 oq_convolution oq_nn_model_convolution(const oq_nn_model *model);
 const char *oq_nn_model_method(const oq_nn_model *model, int step);
 /* SHA-256 of the plan: each step's op, method and types in turn. On one processor, with one version, the same plan of the same package gives the same bits. */
