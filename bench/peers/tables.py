@@ -70,8 +70,15 @@ def by_model(cases, text):
     return table(head, [[model, *(cell(best_of(get(model, precision), label), text) for label, precision in columns)] for model in models])
 
 
-def origin(report):
-    return f"{report['rounds']} rounds of {report['seconds']:g} s for each contestant; {100 * report['busy']:.0f} % of the processors were busy with something else before it began."
+def span(values, text):
+    return text(min(values)) if min(values) == max(values) else f"{text(min(values))} to {text(max(values))}"
+
+
+def origin(reports):
+    """How all of them were measured."""
+    rounds, seconds, busy = ([report[name] for report in reports] for name in ("rounds", "seconds", "busy"))
+    return (f"{span(rounds, str)} round{'s' if max(rounds) > 1 else ''} of {span(seconds, '{:g}'.format)} s for each contestant, at least one run; "
+            f"{span([round(100 * share) for share in busy], str)} % of the processors were busy with something else before a contest began.")
 
 
 def markdown(reports):
@@ -79,7 +86,7 @@ def markdown(reports):
     rows = [row for report in reports for row in report["rows"]]
     for row in sorted(rows, key=lambda row: (*MODELS, row["model"]).index(row["model"])):
         cases.setdefault((row["model"], *(row[name] for name in CASE)), []).append(row)
-    lines = machine.markdown(reports[0]["machine"]) + list(dict.fromkeys(map(origin, reports))) + [""]
+    lines = machine.markdown(reports[0]["machine"]) + [origin(reports), ""]
     apart = sorted({key[0] for key, rows in cases.items() if not all(row["together"] for row in rows)})
     lines += [f"One contestant after another, for want of memory: {', '.join(apart)}.", ""] if apart else []
     lines += ["Milliseconds per patch, minimum (median). The last columns: the time of the fastest peer, and of our own float32 in the same contest, over ours; more than 1 means that OncoQuant is faster.", ""]
