@@ -70,8 +70,11 @@ double oq_cli_number(const cJSON *object, const char *key);      /* 0 when absen
 /* The result of the fidelity gate for people. */
 void oq_cli_print_gate(const cJSON *report);
 
-/* Set by SIGINT and SIGTERM; a second one ends the process at once. */
+/* The number of the signal by which a command was told to end in order; 0: none. */
 extern volatile int oq_cli_signal;
+/* For commands that look at it: from here on SIGINT and SIGTERM set it, and a second one ends the process at once. All others end at the first:
+ * what they write is whole or not there. */
+volatile int *oq_cli_cancel(void);
 
 extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_dataset, oq_command_patches, oq_command_embed, oq_command_merge,
 	oq_command_quantize, oq_command_compare, oq_command_certify, oq_command_similarity, oq_command_robustness, oq_command_saliency,

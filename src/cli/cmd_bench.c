@@ -377,6 +377,7 @@ static int run_bench(bench *b, const char *const *packages, int count, bool json
 	subject subjects[PACKAGES] = {0};
 	oq_error err = {0};
 	oq_status status = OQ_OK;
+	oq_cli_cancel();
 	/* Fewer patches than threads: the threads share each. */
 	b->alone = count == 1;
 	b->shared = b->threads > 1 && b->batch < b->threads;

@@ -13,7 +13,7 @@ static void show_progress(void *context, const char *stage, int64_t done, int64_
 static int run(int argc, char **argv)
 {
 	oq_common common = {0};
-	oq_certify_options job = {.cancel = &oq_cli_signal};
+	oq_certify_options job = {.cancel = oq_cli_cancel()};
 	const char *arguments[3];
 	int64_t threads = 0, draws = 2;
 	double jitter = 3;

@@ -90,7 +90,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 {
 	static const char *const resamplings[] = {"reference", "exact", "centred", NULL};
 	oq_common common = {0};
-	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
+	oq_cli_job j = {.job = {.cancel = oq_cli_cancel()}};
 	const char *output = NULL, *shard = NULL, *arguments[MOST + 1], *outputs[MOST];
 	int64_t threads = 0;
 	int resampling = 0, precision = 0, convolution = 0, count;

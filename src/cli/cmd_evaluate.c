@@ -1,7 +1,6 @@
 /* oncoquant evaluate: how well embeddings tell classes apart. A part of its own per kind of probe, in one table. */
 #include "cli.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -148,9 +147,6 @@ static int run_probe(const subcommand *which, int argc, char **argv)
 	job.seed = (uint64_t)seed;
 	job.most_neighbours = (int)neighbours;
 	job.shots = (int)shots;
-	/* Nothing is written before the end, so that a signal may simply end it. */
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
 	oq_error err = {0};
 	char *text = NULL;
 	if (oq_evaluate(&job, &text, &err) != OQ_OK)

@@ -197,7 +197,7 @@ static bool is_manifest(const char *path)
 static int run(int argc, char **argv)
 {
 	oq_common common = {0};
-	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
+	oq_cli_job j = {.job = {.cancel = oq_cli_cancel()}};
 	const char *seed_text = NULL, *arguments[MOST];
 	scan_wish wish = {.options = &j.job.scan};
 	double seed[3], box = 48;

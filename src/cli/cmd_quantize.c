@@ -71,7 +71,7 @@ static int run(int argc, char **argv)
 	static const char *const precisions[] = {"int8", "bf16", "f16", "auto", NULL}, *const targets[] = {"speed", "fidelity", NULL};
 	static const oq_precision meant[] = {OQ_PRECISION_INT8, OQ_PRECISION_BF16, OQ_PRECISION_F16, OQ_PRECISION_INT8};
 	oq_common common = {0};
-	oq_quantize_options job = {.cancel = &oq_cli_signal};
+	oq_quantize_options job = {.cancel = oq_cli_cancel()};
 	int64_t threads = 0, bits = 8;
 	double share = 0;
 	int precision = 0, target = 0, count;

@@ -69,7 +69,7 @@ static int run(int argc, char **argv)
 {
 	static const char *const resamplings[] = {"reference", "exact", "centred", NULL}, *const variants[] = {"reference", "mean-of-cosines", NULL};
 	oq_common common = {0};
-	oq_cli_job j = {.job = {.cancel = &oq_cli_signal}};
+	oq_cli_job j = {.job = {.cancel = oq_cli_cancel()}};
 	oq_saliency_options job = {0};
 	const char *seed = NULL, *arguments[2];
 	int64_t threads = 0, window = 12;

@@ -19,6 +19,14 @@ static void on_signal(int number)
 	oq_cli_signal = number;
 }
 
+volatile int *oq_cli_cancel(void)
+{
+	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	return &oq_cli_signal;
+}
+
 static void print_usage(FILE *file)
 {
 	fprintf(file, "oncoquant %s: CT foundation models on ordinary CPUs\n\nusage: oncoquant COMMAND [options]\n\n", oq_version());
@@ -50,9 +58,6 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_CORE, &no_core);
 	/* Numbers read and print the same everywhere; only messages of the system follow the user's language. */
 	setlocale(LC_MESSAGES, "");
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
 	const char *name = argc > 1 ? argv[1] : "";
 	if (!strcmp(name, "version") || !strcmp(name, "--version"))
 		return print_version(argc > 2 && !strcmp(argv[2], "--json"));
