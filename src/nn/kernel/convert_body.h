@@ -32,12 +32,12 @@ static void u8_to_f32(int64_t count, const uint8_t *restrict x, float scale, int
 
 static void f32_to_u8(int64_t count, const float *restrict x, float inverse, int32_t zero, uint8_t *restrict y)
 {
-	const float middle = (float)zero;
+	const float middle = (float)zero, low = -middle, high = 255.0f - middle;
 	for (int64_t i = 0; i < count; i++) {
-		float t = x[i] * inverse + middle; /* rounded with the zero point, as oneDNN does */
-		t = t > 0.0f ? t : 0.0f;
-		t = t < 255.0f ? t : 255.0f;
-		t += TO_INTEGER;
+		float t = x[i] * inverse;
+		t = t > low ? t : low;
+		t = t < high ? t : high;
+		t = t + middle + TO_INTEGER; /* rounded with the zero point, as oneDNN does */
 		int32_t bits;
 		memcpy(&bits, &t, sizeof bits);
 		y[i] = (uint8_t)bits; /* what stands above the low byte is a constant */

@@ -146,7 +146,8 @@ INLINE void store_bytes(floats v, int64_t count, const oq_typed *to, int64_t at)
 	v = (floats)((integers)v & above);
 	below = v < most;
 	v = (floats)(((integers)v & below) | ((integers)most & ~below)) + TO_INTEGER;
-	quarters y = __builtin_convertvector((sums)v, quarters);
+	/* Without the mask gcc 12 takes the vector apart: a tenth of CT-FM's time. */
+	quarters y = __builtin_convertvector((sums)v & 0xffu, quarters);
 	memcpy((uint8_t *)to->data + at, &y, count == SUMS ? sizeof y : (size_t)count);
 }
 
