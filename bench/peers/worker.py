@@ -49,7 +49,8 @@ def torch_eager(folder, patches, precision):
 
 def torch_eager_channels_last(folder, patches, precision):
     torch, network, x = torch_network(folder, patches, precision)
-    return torch_run(torch, network.to(memory_format=torch.channels_last_3d), x.to(memory_format=torch.channels_last_3d), precision)
+    layout = torch.channels_last_3d if x.ndim == 5 else torch.channels_last
+    return torch_run(torch, network.to(memory_format=layout), x.to(memory_format=layout), precision)
 
 
 def torch_compile(folder, patches, precision):
