@@ -1,11 +1,10 @@
 /* Energy of repeated turns: the rules that refuse and mark, one by one, and a study on a made-up tree whose joules are known. */
-#include "check.h"
+#include "tree.h"
 
 #include "core/json.h"
 #include "energy_judge.h"
 
 #include <oncoquant.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,20 +57,7 @@ static void test_rules(void)
 	OQ_CHECK(!strcmp(oq_energy_judge(&c, why), "none") && strstr(why, "nothing was measured"));
 }
 
-static char root[64];
 static int64_t counter = 5000000, idle_ticks = 1000;
-
-static void put(const char *folder, const char *file, const char *format, long long value)
-{
-	char path[256];
-	snprintf(path, sizeof path, "%s/%s", root, folder);
-	mkdir(path, 0700);
-	snprintf(path, sizeof path, "%s/%s/%s", root, folder, file);
-	FILE *out = fopen(path, "w");
-	OQ_REQUIRE(out);
-	fprintf(out, format, value);
-	fclose(out);
-}
 
 /* A turn of 20 ms in which the counter gains so many joules and the processors idle. */
 static void turn(oq_energy *energy, int subject, int64_t patches, double joules)
@@ -79,8 +65,8 @@ static void turn(oq_energy *energy, int subject, int64_t patches, double joules)
 	oq_energy_begin(energy);
 	counter += (int64_t)(1e6 * joules + 0.5);
 	idle_ticks += 100;
-	put("intel-rapl:0", "energy_uj", "%lld\n", counter);
-	put("proc", "stat", "cpu 10 0 10 %lld 0 0 0 0\n", idle_ticks);
+	put("intel-rapl:0/energy_uj", "%lld\n", (long long)counter);
+	put("proc/stat", "cpu 10 0 10 %lld 0 0 0 0\n", (long long)idle_ticks);
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 	oq_energy_end(energy, subject, patches);
 }
@@ -147,7 +133,7 @@ static void test_failing(oq_energy_options options)
 	OQ_REQUIRE(oq_energy_open(&options, &energy, &err) == OQ_OK);
 	turn(energy, OQ_ENERGY_IDLE, 0, 0.001);
 	oq_energy_begin(energy);
-	put("intel-rapl:0", "energy_uj", "gone\n", 0);
+	put("intel-rapl:0/energy_uj", "gone\n");
 	oq_energy_tick(energy);
 	oq_energy_end(energy, 0, 10);
 	OQ_CHECK(!oq_energy_counts(energy));
@@ -172,14 +158,14 @@ static void test_witness(oq_energy_options options)
 	oq_energy *energy = NULL;
 	oq_error err = {0};
 	char folder[128];
-	put("power", "type", "1\n", 0);
-	put("power", "cpumask", "0\n", 0);
-	put("power/events", "energy-pkg", "event=0x00\n", 0);
-	put("power/events", "energy-pkg.scale", "2e-9\n", 0);
-	put("power/events", "energy-pkg.unit", "Joules\n", 0);
+	put("power/type", "1\n");
+	put("power/cpumask", "0\n");
+	put("power/events/energy-pkg", "event=0x00\n");
+	put("power/events/energy-pkg.scale", "2e-9\n");
+	put("power/events/energy-pkg.unit", "Joules\n");
 	snprintf(folder, sizeof folder, "%s/power", root);
 	options.perf = folder;
-	put("intel-rapl:0", "energy_uj", "%lld\n", counter);
+	put("intel-rapl:0/energy_uj", "%lld\n", (long long)counter);
 	OQ_REQUIRE(oq_energy_open(&options, &energy, &err) == OQ_OK);
 	turn(energy, OQ_ENERGY_IDLE, 0, 0.001);
 	turn(energy, 0, 10, 10);
@@ -196,20 +182,17 @@ static void test_witness(oq_energy_options options)
 int main(void)
 {
 	test_rules();
-	snprintf(root, sizeof root, "%s", "energy_XXXXXX");
-	OQ_REQUIRE(mkdtemp(root));
-	put("intel-rapl:0", "name", "package-0\n", 0);
-	put("intel-rapl:0", "max_energy_range_uj", "%lld\n", 65712999613);
-	put("intel-rapl:0", "constraint_0_max_power_uw", "%lld\n", 2000000000); /* 2 kW: 12 J in 20 ms are 600 W */
-	put("intel-rapl:0", "energy_uj", "%lld\n", counter);
-	put("proc", "stat", "cpu 10 0 10 %lld 0 0 0 0\n", idle_ticks);
-	put("proc", "cpuinfo", "flags : fpu hypervisor\n", 0);
+	open_tree("energy");
+	put("intel-rapl:0/name", "package-0\n");
+	put("intel-rapl:0/max_energy_range_uj", "65712999613\n");
+	put("intel-rapl:0/constraint_0_max_power_uw", "2000000000\n"); /* 2 kW: 12 J in 20 ms are 600 W */
+	put("intel-rapl:0/energy_uj", "%lld\n", (long long)counter);
+	put("proc/stat", "cpu 10 0 10 %lld 0 0 0 0\n", (long long)idle_ticks);
+	put("proc/cpuinfo", "flags : fpu hypervisor\n");
 	const oq_energy_options options = {.powercap = root, .perf = "nowhere", .system = root, .tdp_watts = 30, .threads = 1};
 	test_study(&options);
 	test_failing(options);
 	test_witness(options);
-	char command[128];
-	snprintf(command, sizeof command, "rm -r %s", root);
-	OQ_CHECK(system(command) == 0);
+	remove_tree();
 	return oq_checks_done();
 }

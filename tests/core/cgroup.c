@@ -1,75 +1,57 @@
 /* Limits of control groups, v1 and v2, in a file tree made here. */
 #define _DEFAULT_SOURCE
-#include "check.h"
+#include "tree.h"
 
 #include "core/cgroup.h"
 #include "core/cpu.h"
 
 #include <fenv.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char root[64];
-
-/* Writes ROOT/PATH with the folders on the way. */
-static void put(const char *path, const char *text)
-{
-	char full[512];
-	snprintf(full, sizeof full, "%s%s", root, path);
-	for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = 0;
-		(void)mkdir(full, 0700);
-		*slash = '/';
-	}
-	FILE *file = fopen(full, "w");
-	OQ_REQUIRE(file && fputs(text, file) >= 0 && fclose(file) == 0);
-}
 
 static void test_v2(void)
 {
 	OQ_CHECK_INT(oq_cgroup_processors(root), 0); /* nothing there */
 	OQ_CHECK_INT(oq_cgroup_memory(root), 0);
-	put("/proc/self/cgroup", "0::/slurm/job_7\n");
-	put("/sys/fs/cgroup/slurm/job_7/cpu.max", "max 100000\n");
-	put("/sys/fs/cgroup/slurm/job_7/memory.max", "max\n");
+	put("proc/self/cgroup", "0::/slurm/job_7\n");
+	put("sys/fs/cgroup/slurm/job_7/cpu.max", "max 100000\n");
+	put("sys/fs/cgroup/slurm/job_7/memory.max", "max\n");
 	OQ_CHECK_INT(oq_cgroup_processors(root), 0);
 	OQ_CHECK_INT(oq_cgroup_memory(root), 0);
-	put("/sys/fs/cgroup/slurm/job_7/cpu.max", "150000 100000\n");
+	put("sys/fs/cgroup/slurm/job_7/cpu.max", "150000 100000\n");
 	OQ_CHECK_INT(oq_cgroup_processors(root), 2);
-	put("/sys/fs/cgroup/slurm/job_7/memory.max", "4294967296\n");
+	put("sys/fs/cgroup/slurm/job_7/memory.max", "4294967296\n");
 	OQ_CHECK_INT(oq_cgroup_memory(root), 4294967296);
 	/* A group above is tighter. */
-	put("/sys/fs/cgroup/slurm/cpu.max", "100000 100000\n");
-	put("/sys/fs/cgroup/slurm/memory.max", "1073741824\n");
+	put("sys/fs/cgroup/slurm/cpu.max", "100000 100000\n");
+	put("sys/fs/cgroup/slurm/memory.max", "1073741824\n");
 	OQ_CHECK_INT(oq_cgroup_processors(root), 1);
 	OQ_CHECK_INT(oq_cgroup_memory(root), 1073741824);
-	put("/sys/fs/cgroup/slurm/cpu.max", "400000 100000\n");
+	put("sys/fs/cgroup/slurm/cpu.max", "400000 100000\n");
 	OQ_CHECK_INT(oq_cgroup_processors(root), 2);
 	/* In a container: the group's name is the host's, its files are at the mount point. */
-	put("/proc/self/cgroup", "0::/../../docker/abc\n");
-	put("/sys/fs/cgroup/cpu.max", "50000 100000\n");
-	put("/sys/fs/cgroup/memory.max", "536870912\n");
+	put("proc/self/cgroup", "0::/../../docker/abc\n");
+	put("sys/fs/cgroup/cpu.max", "50000 100000\n");
+	put("sys/fs/cgroup/memory.max", "536870912\n");
 	OQ_CHECK_INT(oq_cgroup_processors(root), 1);
 	OQ_CHECK_INT(oq_cgroup_memory(root), 536870912);
-	put("/sys/fs/cgroup/cpu.max", "max 100000\n");
-	put("/sys/fs/cgroup/memory.max", "max\n");
+	put("sys/fs/cgroup/cpu.max", "max 100000\n");
+	put("sys/fs/cgroup/memory.max", "max\n");
 }
 
 static void test_v1(void)
 {
-	put("/proc/self/cgroup", "5:memory:/docker/x\n3:cpuset:/\n2:cpu,cpuacct:/docker/x\n0::/\n");
-	put("/sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us", "-1\n");
-	put("/sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us", "100000\n");
-	put("/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n");
+	put("proc/self/cgroup", "5:memory:/docker/x\n3:cpuset:/\n2:cpu,cpuacct:/docker/x\n0::/\n");
+	put("sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us", "-1\n");
+	put("sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us", "100000\n");
+	put("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n");
 	OQ_CHECK_INT(oq_cgroup_processors(root), 0);
 	OQ_CHECK_INT(oq_cgroup_memory(root), 0);
-	put("/sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us", "300000\n");
-	put("/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "2147483648\n");
+	put("sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us", "300000\n");
+	put("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "2147483648\n");
 	OQ_CHECK_INT(oq_cgroup_processors(root), 3);
 	OQ_CHECK_INT(oq_cgroup_memory(root), 2147483648);
-	put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1000000\n");
+	put("sys/fs/cgroup/memory/memory.limit_in_bytes", "1000000\n");
 	OQ_CHECK_INT(oq_cgroup_memory(root), 1000000);
-	put("/proc/self/cgroup", "garbage\n:\n::\n5:memory\n");
+	put("proc/self/cgroup", "garbage\n:\n::\n5:memory\n");
 	OQ_CHECK_INT(oq_cgroup_memory(root), 1000000);
 }
 
@@ -88,13 +70,10 @@ static void test_float_state(void)
 
 int main(void)
 {
-	snprintf(root, sizeof root, "/tmp/oq_cgroup_XXXXXX");
-	OQ_REQUIRE(mkdtemp(root) != NULL);
+	open_tree("cgroup");
 	test_v2();
 	test_v1();
 	test_float_state();
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf %s", root);
-	OQ_CHECK_INT(system(command), 0);
+	remove_tree();
 	return oq_checks_done();
 }
