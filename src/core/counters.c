@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "counters_zones.h"
 
+#include "core/file.h"
 #include "core/mem.h"
 
 #include <dirent.h>
@@ -17,28 +18,10 @@
 #define ASSUMED_WATTS 1000.0 /* of a package that does not tell what it was designed for; the greatest sold take 500 */
 #define MIRROR_JOULES 1.0 /* packages whose counters agree this closely are one counter seen twice */
 
-bool oq_counters_line(const char *folder, const char *file, char *out, size_t room)
-{
-	char path[600];
-	snprintf(path, sizeof path, "%s/%s", folder, file);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t got = read(fd, out, room - 1);
-	int saved = errno;
-	close(fd);
-	errno = saved;
-	if (got <= 0)
-		return false;
-	out[got] = 0;
-	out[strcspn(out, "\n")] = 0;
-	return true;
-}
-
 bool oq_counters_number(const char *folder, const char *file, uint64_t *out)
 {
 	char text[64], *end;
-	if (!oq_counters_line(folder, file, text, sizeof text))
+	if (!oq_file_line(folder, file, text, sizeof text))
 		return false;
 	errno = 0;
 	*out = strtoull(text, &end, 10);
@@ -94,7 +77,7 @@ static void set_ceiling(oq_counters *counters, oq_counter *z)
 static oq_status add_zone(oq_counters *counters, const char *root, const char *entry, oq_error *err)
 {
 	oq_counter z = {.fd = -1, .joules_per_step = 1e-6};
-	if (snprintf(z.path, sizeof z.path, "%s/%s", root, entry) >= (int)sizeof z.path || !oq_counters_line(z.path, "name", z.name, sizeof z.name)
+	if (snprintf(z.path, sizeof z.path, "%s/%s", root, entry) >= (int)sizeof z.path || !oq_file_line(z.path, "name", z.name, sizeof z.name)
 		|| !counts(entry, z.name) || counters->count == OQ_COUNTERS)
 		return OQ_OK;
 	if (!oq_counters_number(z.path, "energy_uj", &z.last))

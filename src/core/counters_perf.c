@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "counters_zones.h"
 
+#include "core/file.h"
 #include "core/locale.h"
 #include "core/mem.h"
 
@@ -26,16 +27,16 @@ static bool read_event(const char *root, power_event *event)
 {
 	char text[128], file[64], *end;
 	snprintf(file, sizeof file, "events/%s", event->file);
-	if (!oq_counters_line(root, file, text, sizeof text) || strncmp(text, "event=", 6))
+	if (!oq_file_line(root, file, text, sizeof text) || strncmp(text, "event=", 6))
 		return false;
 	event->config = strtoull(text + 6, &end, 0);
 	if (end == text + 6 || *end)
 		return false;
 	snprintf(file, sizeof file, "events/%s.unit", event->file);
-	if (!oq_counters_line(root, file, text, sizeof text) || strcmp(text, "Joules"))
+	if (!oq_file_line(root, file, text, sizeof text) || strcmp(text, "Joules"))
 		return false;
 	snprintf(file, sizeof file, "events/%s.scale", event->file);
-	if (!oq_counters_line(root, file, text, sizeof text))
+	if (!oq_file_line(root, file, text, sizeof text))
 		return false;
 	event->scale = strtod(text, &end);
 	return end != text && !*end && event->scale > 0;
@@ -88,7 +89,7 @@ static oq_status open_all(const char *root, oq_counters **out, oq_error *err)
 	power_event events[] = {{.file = "energy-pkg", .name = "package"}, {.file = "energy-ram", .name = "dram"}};
 	char mask[256];
 	uint64_t type;
-	if (!oq_counters_number(root, "type", &type) || type > UINT32_MAX || !oq_counters_line(root, "cpumask", mask, sizeof mask) || !read_event(root, &events[0]))
+	if (!oq_counters_number(root, "type", &type) || type > UINT32_MAX || !oq_file_line(root, "cpumask", mask, sizeof mask) || !read_event(root, &events[0]))
 		return oq_fail(err, OQ_E_UNSUPPORTED, "E_ENERGY", "%s: has no energy event of a processor package", root);
 	oq_counters *counters = oq_calloc(1, sizeof *counters);
 	oq_status status = counters ? OQ_OK : oq_fail_memory(err, root, sizeof *counters);

@@ -25,8 +25,7 @@ struct oq_counters {
 	const char *most_from;
 };
 
-/* A small file's first line, or its number; false when it is absent or may not be read (errno says which). */
-bool oq_counters_line(const char *folder, const char *file, char *out, size_t room);
+/* A small file's number; false when it is absent, may not be read (errno says which) or is none (errno 0). */
 bool oq_counters_number(const char *folder, const char *file, uint64_t *out);
 /* The zone must find room; its ceiling and time are filled in. */
 void oq_counters_add(oq_counters *counters, oq_counter *zone);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -99,4 +100,22 @@ oq_status oq_file_sha256(const char *path, oq_status on_failure, char hex[65], o
 	oq_free(chunk);
 	close(fd);
 	return status;
+}
+
+bool oq_file_line(const char *folder, const char *file, char *out, size_t room)
+{
+	char path[600];
+	snprintf(path, sizeof path, "%s/%s", folder, file);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t got = read(fd, out, room - 1);
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	if (got <= 0)
+		return false;
+	out[got] = 0;
+	out[strcspn(out, "\n")] = 0;
+	return true;
 }

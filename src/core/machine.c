@@ -3,6 +3,7 @@
 #include "core/machine.h"
 
 #include "core/cpu.h"
+#include "core/file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,18 +13,10 @@
 
 #define LINE 4096 /* the flags of a processor take 2000 */
 
-/* The first line of root/file without its end; NULL when there is none. */
+/* NULL when there is none. */
 static const char *first_line(const char *root, const char *file, char line[LINE])
 {
-	char path[600];
-	snprintf(path, sizeof path, "%s/%s", root, file);
-	FILE *in = fopen(path, "r");
-	char *got = in ? fgets(line, LINE, in) : NULL;
-	if (in)
-		fclose(in);
-	if (got)
-		line[strcspn(line, "\n")] = 0;
-	return got;
+	return oq_file_line(root, file, line, LINE) ? line : NULL;
 }
 
 /* The value of the first "key : value" in /proc/cpuinfo; NULL when there is none. */

@@ -16,6 +16,8 @@ bool oq_file_same(const char *a, const char *b);
 /* Opens for reading and writing, makes when it is not there (mode 0600), and locks: E_LOCKED says that another run is writing `whose`. The lock goes
  * with the descriptor; to remove the file, unlink it before closing. */
 oq_status oq_file_open_locked(const char *path, const char *whose, int *fd, oq_error *err);
+/* The first line of FOLDER/FILE, a small file such as the kernel's, without its end; false when it is absent or may not be read (errno says which). */
+bool oq_file_line(const char *folder, const char *file, char *out, size_t room);
 oq_status oq_file_sha256(const char *path, oq_status on_failure, char hex[65], oq_error *err);
 
 /* Output: a temporary file in the same folder, made whole by commit (flush, fsync, rename, fsync of the folder).
