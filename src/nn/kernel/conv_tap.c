@@ -92,9 +92,9 @@ static void copy_input(const tap_call *call, int64_t rows, const float *x, const
 	}
 }
 
-static void add_product(const tap_state *state, const row_list *list, int64_t k, const float *weights, bool accumulate)
+static void add_product(const tap_call *call, const row_list *list, int64_t k, const float *weights, bool accumulate)
 {
-	state->multiply(list->count, k, list->in, weights, list->sum, accumulate);
+	call->state->multiply(list->count, k, list->in, weights, list->sum, accumulate);
 }
 
 /* Bias, residual and activation from the accumulators of rows [first,last) into the output. */

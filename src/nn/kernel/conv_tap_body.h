@@ -190,7 +190,7 @@ static void list_rows(const tap_call *call, const tap *t, int64_t first, int64_t
 }
 
 /* The including file's: one micro-kernel call for the listed rows; what becomes of the accumulators of rows [first,last). */
-static void add_product(const tap_state *state, const row_list *list, int64_t k, const WEIGHT *weights, bool accumulate);
+static void add_product(const tap_call *call, const row_list *list, int64_t k, const WEIGHT *weights, bool accumulate);
 static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const TOTAL *sums);
 
 /* One tap's product for the listed rows. K in blocks, after which the list is as it was. */
@@ -198,12 +198,12 @@ static void multiply_rows(const tap_call *call, row_list *list, const WEIGHT *we
 {
 	int64_t k = call->state->k;
 	if (k <= K_BLOCK) {
-		add_product(call->state, list, k, weights, accumulate);
+		add_product(call, list, k, weights, accumulate);
 		return;
 	}
 	for (int64_t at = 0; at < k; at += K_BLOCK) {
 		int64_t depth = at_most(K_BLOCK, k - at);
-		add_product(call->state, list, depth, weights + at * NR, accumulate || at > 0);
+		add_product(call, list, depth, weights + at * NR, accumulate || at > 0);
 		for (int64_t i = 0; i < list->count; i++)
 			list->in[i] += at + depth < k ? depth : -at;
 	}

@@ -107,9 +107,9 @@ const char *oq_tap_i8_method(const oq_tap_i8 *conv)
 	return conv->bytes ? "taps-u8" : "taps-i16";
 }
 
-static void add_product(const tap_state *state, const row_list *list, int64_t k, const int8_t *weights, bool accumulate)
+static void add_product(const tap_call *call, const row_list *list, int64_t k, const int8_t *weights, bool accumulate)
 {
-	state->multiply(list->count, k / 2, list->in, weights, list->sum, accumulate);
+	call->state->multiply(list->count, k / 2, list->in, weights, list->sum, accumulate);
 }
 
 /* A GELU has no vector form beside the sums: values first, then it, then the output's type. */
@@ -128,20 +128,19 @@ static void finish_gelu(oq_isa isa, const oq_w16_rows *rows)
 	}
 }
 
-void oq_tap_finish(oq_isa isa, const oq_w16_rows *rows)
+void oq_tap_finish(oq_isa isa, const oq_conv_i8_epilogue *epilogue, int64_t channels, int64_t panel, int64_t first, int64_t last, const int32_t *sums)
 {
-	if (rows->epilogue->gelu)
-		finish_gelu(isa, rows);
+	const oq_w16_rows rows = {.sums = sums, .row = first, .rows = last - first, .channels = channels, .first = panel * NR,
+		.count = at_most(NR, channels - panel * NR), .epilogue = epilogue};
+	if (epilogue->gelu)
+		finish_gelu(isa, &rows);
 	else
-		oq_w16_kernels_for(isa)->finish(rows);
+		oq_w16_kernels_for(isa)->finish(&rows);
 }
 
 static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const int32_t *sums)
 {
-	int64_t n = call->state->shape->out_channels;
-	const oq_w16_rows rows = {.sums = sums, .row = first, .rows = last - first, .channels = n, .first = panel * NR, .count = at_most(NR, n - panel * NR),
-		.epilogue = call->finish->epilogue};
-	oq_tap_finish(call->finish->conv->isa, &rows);
+	oq_tap_finish(call->finish->conv->isa, call->finish->epilogue, call->state->shape->out_channels, panel, first, last, sums);
 }
 
 /* Input rows as 16 bits, apart enough, and only those that are needed. */

@@ -1,5 +1,5 @@
 /* Every pair of weights is split into one whose products cannot saturate and, where needed, what is left of it; steps of four channels with any
- * such rest are multiplied once more, by the rests (gemm_u8_isa.h). Of trained weights about a tenth of the steps need it. */
+ * such rest are multiplied once more, by the rests (gemm_u8_isa.h). Of astra's trained weights a twentieth of the steps need it. */
 #include "conv_tap_u8.h"
 #include "gemm_u8_isa.h"
 
@@ -24,12 +24,12 @@ typedef struct rest {
 struct oq_tap_u8 {
 	oq_conv_shape shape;
 	oq_isa isa;
-	tap_state state; /* first of what add_product() finds by it */
+	tap_state state;
 	rest rests[PARTS];
 };
 
 struct tap_finish {
-	oq_isa isa;
+	const oq_tap_u8 *conv;
 	const oq_conv_i8_epilogue *epilogue;
 };
 
@@ -190,32 +190,28 @@ size_t oq_tap_u8_scratch_bytes(const oq_tap_u8 *conv, int threads)
 
 /* ---- Running ---- */
 
-static void add_product(const tap_state *state, const row_list *list, int64_t k, const int8_t *weights, bool accumulate)
+static void add_product(const tap_call *call, const row_list *list, int64_t k, const int8_t *weights, bool accumulate)
 {
-	const oq_tap_u8 *conv = (const oq_tap_u8 *)(const void *)((const char *)state - offsetof(oq_tap_u8, state));
-	int64_t first = (weights - state->weights) / (PARTS * PART);
-	oq_gemm_u8_call call = {.rows = list->count, .steps = k / 4, .a = list->in, .b = weights, .first = (int32_t)first, .c = list->sum,
+	int64_t first = (weights - call->state->weights) / (PARTS * PART);
+	oq_gemm_u8_call product = {.rows = list->count, .steps = k / 4, .a = list->in, .b = weights, .first = (int32_t)first, .c = list->sum,
 		.accumulate = accumulate};
 	for (int part = 0; part < PARTS; part++) {
-		const rest *r = &conv->rests[part];
+		const rest *r = &call->finish->conv->rests[part];
 		int32_t from = r->before[first];
-		call.extra[part] = (oq_gemm_u8_extra){.count = r->before[first + k / 4] - from, .step = r->step + from, .b = r->weights + (int64_t)from * PART};
+		product.extra[part] = (oq_gemm_u8_extra){.count = r->before[first + k / 4] - from, .step = r->step + from, .b = r->weights + (int64_t)from * PART};
 	}
-	state->multiply(&call);
+	call->state->multiply(&product);
 }
 
 static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const int32_t *sums)
 {
-	int64_t n = call->state->shape->out_channels;
-	const oq_w16_rows rows = {.sums = sums, .row = first, .rows = last - first, .channels = n, .first = panel * NR, .count = at_most(NR, n - panel * NR),
-		.epilogue = call->finish->epilogue};
-	oq_tap_finish(call->finish->isa, &rows);
+	oq_tap_finish(call->finish->conv->isa, call->finish->epilogue, call->state->shape->out_channels, panel, first, last, sums);
 }
 
 void oq_tap_u8_run(const oq_tap_u8 *conv, const uint8_t *x, const oq_conv_i8_epilogue *epilogue, void *scratch, int threads)
 {
 	const tap_state *state = &conv->state;
-	const struct tap_finish finish = {.isa = conv->isa, .epilogue = epilogue};
+	const struct tap_finish finish = {.conv = conv, .epilogue = epilogue};
 	tap_call call = {.state = state, .x = x, .row = state->k, .rows = voxels_of(conv->shape.out), .finish = &finish};
 	call.block = block_rows(call.rows, state->k);
 	if (state->gather) {

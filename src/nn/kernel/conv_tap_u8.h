@@ -16,7 +16,7 @@ size_t oq_tap_u8_weight_bytes(const oq_tap_u8 *conv);
 size_t oq_tap_u8_scratch_bytes(const oq_tap_u8 *conv, int threads);
 void oq_tap_u8_run(const oq_tap_u8 *conv, const uint8_t *x, const oq_conv_i8_epilogue *epilogue, void *scratch, int threads);
 
-/* Of conv_tap_i8.c: rows of sums as values of the output. */
-void oq_tap_finish(oq_isa isa, const oq_w16_rows *rows);
+/* Of conv_tap_i8.c: a panel's sums of rows [first,last), 32 a row, as values of the output. */
+void oq_tap_finish(oq_isa isa, const oq_conv_i8_epilogue *epilogue, int64_t channels, int64_t panel, int64_t first, int64_t last, const int32_t *sums);
 
 #endif
