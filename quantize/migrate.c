@@ -294,14 +294,6 @@ static oq_status add_vector(oq_plan *plan, const char *tensor, const oq_observed
 	return OQ_OK;
 }
 
-const float *oq_plan_vector(const oq_plan *plan, const char *tensor)
-{
-	for (int i = 0; i < plan->vector_count; i++)
-		if (!strcmp(plan->vectors[i].tensor, tensor))
-			return plan->vectors[i].values;
-	return NULL;
-}
-
 oq_status oq_plan_migrate(oq_plan *plan, int threads, oq_error *err)
 {
 	oq_status status = OQ_OK;

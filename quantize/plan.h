@@ -49,7 +49,7 @@ typedef struct oq_plan {
 	oq_range *ranges;
 	float **factors;         /* [value][channels]: what the value's channels are divided by, or NULL */
 	oq_migration *migrations; /* [value] */
-	oq_nn_vector *vectors;   /* [2 * value_count]: gains and shifts of norms, divided */
+	oq_nn_vector *vectors;   /* [2 * value_count]: gains and shifts of norms, divided, to be stored instead of the source's */
 	int vector_count;
 	int value_count;
 	oq_trade trades[OQ_TRADES]; /* each better than all that are faster; least share first */
@@ -63,8 +63,6 @@ typedef struct oq_plan {
 oq_status oq_plan_equalise(oq_plan *plan, oq_error *err);
 /* The same between a layer norm and the linear layers behind it, where that is measured to help (migrate.c). */
 oq_status oq_plan_migrate(oq_plan *plan, int threads, oq_error *err);
-/* The norm's tensor as it is to be stored instead of the source's, or NULL: it stays. */
-const float *oq_plan_vector(const oq_plan *plan, const char *tensor);
 /* Tells every layer its factors. */
 void oq_plan_link_factors(oq_plan *plan);
 /* Whether every reader of the value is a layer of the plan: a tensor shared by two layers is not. */

@@ -71,7 +71,7 @@ static oq_dtype stored_type(const oq_plan *plan, const oq_tensor_info *info)
 	const oq_plan_layer *layer = layer_of(plan, info->name);
 	if (layer)
 		return layer->kept ? OQ_BF16 : narrow;
-	if (oq_plan_vector(plan, info->name))
+	if (oq_nn_vector_find(plan->vectors, plan->vector_count, info->name))
 		return OQ_F32;
 	if (is_codebook(plan, info))
 		return OQ_I8;
@@ -242,7 +242,7 @@ static oq_status put_tensor(store *s, const oq_tensor_info *info)
 	if (is_codebook(s->plan, info))
 		return put_codebook(s, info);
 	const oq_plan_layer *layer = layer_of(s->plan, info->name);
-	const float *vector = oq_plan_vector(s->plan, info->name);
+	const float *vector = oq_nn_vector_find(s->plan->vectors, s->plan->vector_count, info->name);
 	if (vector)
 		return put(s, info->name, vector, info->count * sizeof *vector);
 	if (!layer)

@@ -32,12 +32,11 @@ static oq_status infer_token(const oq_graph *graph, oq_node *node, oq_value *out
 	return OQ_OK;
 }
 
-/* What a quantisation brings instead of the package's tensor, or NULL. */
-static const float *replacement(const oq_nn_quantization *q, const char *tensor)
+const float *oq_nn_vector_find(const oq_nn_vector *vectors, int count, const char *tensor)
 {
-	for (int i = 0; q && i < q->vector_count; i++)
-		if (!strcmp(q->vectors[i].tensor, tensor))
-			return q->vectors[i].values;
+	for (int i = 0; i < count; i++)
+		if (!strcmp(vectors[i].tensor, tensor))
+			return vectors[i].values;
 	return NULL;
 }
 
@@ -45,7 +44,8 @@ static oq_status read_optional(const oq_planner *planner, const char *tensor, in
 {
 	if (!tensor)
 		return OQ_OK;
-	const float *other = replacement(planner->quantization, tensor);
+	const oq_nn_quantization *q = planner->quantization; /* may bring other values */
+	const float *other = q ? oq_nn_vector_find(q->vectors, q->vector_count, tensor) : NULL;
 	*out = oq_alloc((size_t)count * sizeof **out);
 	if (!*out)
 		return oq_fail_memory(err, tensor, (size_t)count * sizeof **out);

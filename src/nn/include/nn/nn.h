@@ -53,6 +53,8 @@ typedef struct oq_nn_vector {
 	const char *tensor;
 	const float *values; /* [channels] */
 } oq_nn_vector;
+/* The values for a tensor, or NULL. */
+const float *oq_nn_vector_find(const oq_nn_vector *vectors, int count, const char *tensor);
 
 typedef struct oq_nn_quantization {
 	const oq_nn_range *ranges;
