@@ -20,17 +20,10 @@ import numpy as np
 
 import machine
 from nets import images_per_patch, relative_l2
-from tables import MODELS, OURS, YARDSTICK, best, markdown
+from tables import MODELS, OURS, PEERS, YARDSTICK, best, markdown
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-# Column of the tables -> the ways to run it, the precisions it has.
-PEERS = {
-    "PyTorch eager": (("torch-eager", "torch-eager-channels-last"), ("f32", "bf16")),
-    "PyTorch compile": (("torch-compile",), ("f32", "bf16")),
-    "ONNX Runtime": (("onnxruntime",), ("f32", "int8")),
-    "OpenVINO": (("openvino-batch", "openvino-requests"), ("f32", "bf16", "int8")),
-}
 # They compile or convert for longer than a contest takes, and are seldom the fastest.
 SLOW_STARTERS = ["PyTorch eager", "PyTorch compile"]
 PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "onnx", "numpy")

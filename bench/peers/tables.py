@@ -10,7 +10,13 @@ import sys
 import machine
 
 MODELS = ("ct-fm", "vista3d", "fmcib", "merlin", "astra", "models-genesis", "suprem", "pasta", "voco", "ct-clip")  # in the order of the tables
-PEERS = ("PyTorch eager", "PyTorch compile", "ONNX Runtime", "OpenVINO")
+# A column -> the ways to run it, the precisions it has.
+PEERS = {
+    "PyTorch eager": (("torch-eager", "torch-eager-channels-last"), ("f32", "bf16")),
+    "PyTorch compile": (("torch-compile",), ("f32", "bf16")),
+    "ONNX Runtime": (("onnxruntime",), ("f32", "int8")),
+    "OpenVINO": (("openvino-batch", "openvino-requests"), ("f32", "bf16", "int8")),
+}
 OURS, YARDSTICK = "OncoQuant", "OncoQuant f32"
 CASE = ("precision", "threads", "batch")
 
