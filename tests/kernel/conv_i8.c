@@ -132,7 +132,8 @@ typedef struct problem {
 	int64_t *sums; /* naive */
 } problem;
 
-enum { CODES_RANDOM, CODES_EXTREME, CODES_FULL, CODES_ALL /* of 8 bits, taps only */, CODES_LEAST /* -128 by 255, taps only */, CODES_FEW };
+enum { CODES_RANDOM, CODES_EXTREME, CODES_FULL, CODES_ALL /* of 8 bits, taps only */, CODES_LEAST /* -128 by 255, taps only */, CODES_FEW,
+	CODES_BRIM /* whose products with 255 just fit 16 bits, one, two or four pairs of them together; taps only */ };
 
 static int64_t volume(const int64_t extent[3])
 {
@@ -155,6 +156,13 @@ static void fill_few(problem *p, int64_t weights)
 	}
 }
 
+static void fill_brim(problem *p, int64_t weights)
+{
+	static const int8_t sizes[] = {16, 16, 32, 16, 16, 64, -16};
+	for (int64_t i = 0; i < weights; i++)
+		p->codes[i] = (int8_t)(sizes[i / volume(p->shape.kernel) / 4 % 7] * (i / volume(p->shape.kernel) / p->shape.in_channels % 2 ? 1 : -1));
+}
+
 static void fill_codes(problem *p, int kind, int64_t weights)
 {
 	for (int64_t i = 0; i < p->inputs && kind >= CODES_ALL; i++)
@@ -164,6 +172,8 @@ static void fill_codes(problem *p, int kind, int64_t weights)
 	if (kind >= CODES_ALL) {
 		if (kind == CODES_FEW)
 			fill_few(p, weights);
+		if (kind == CODES_BRIM)
+			fill_brim(p, weights);
 		return;
 	}
 	for (int64_t i = 0; i < p->inputs; i++)
@@ -355,7 +365,7 @@ static void check_conv(void)
 	check_problem(make_problem(shape_of(16, 16, 13, 14, 15), 1, CODES_RANDOM)); /* more than one block */
 }
 
-static void check_tap_problem(int64_t in, int64_t out, const int64_t geometry[5][3], int32_t zero, int kind)
+static void check_tap_problem(int64_t in, int64_t out, const int64_t geometry[5][3], int32_t zero, int kind, const char *method)
 {
 	oq_conv_shape shape = {.in_channels = in, .out_channels = out};
 	for (int i = 0; i < 3; i++) {
@@ -370,7 +380,7 @@ static void check_tap_problem(int64_t in, int64_t out, const int64_t geometry[5]
 	problem p = make_problem(shape, zero, kind);
 	p.taps = true;
 	any_conv bytes = make_conv(&p, (variant){OQ_ISA_PLAIN, false});
-	OQ_CHECK(!strcmp(oq_tap_i8_method(bytes.taps), kind == CODES_FEW ? "taps-u8" : "taps-i16"));
+	OQ_CHECK(!strcmp(oq_tap_i8_method(bytes.taps), method));
 	free_conv(bytes);
 	check_problem(p);
 }
@@ -382,26 +392,37 @@ static void check_taps(void)
 		pointwise[5][3] = {{6, 5, 11}, {1, 1, 1}, {1, 1, 1}}, skipping[5][3] = {{5, 6, 7}, {1, 1, 1}, {2, 2, 2}}, vector[5][3] = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
 		odd[5][3] = {{4, 9, 6}, {1, 3, 2}, {1, 2, 1}, {0, 2, 1}}, dilated[5][3] = {{7, 6, 5}, {3, 3, 3}, {1, 1, 1}, {2, 2, 0}, {2, 2, 2}},
 		wide[5][3] = {{7, 7, 7}, {5, 5, 5}, {1, 2, 1}, {2, 2, 2}, {1, 1, 1}};
-	check_tap_problem(64, 33, small, 0, CODES_ALL);
-	check_tap_problem(64, 32, small, 0, CODES_LEAST);
-	check_tap_problem(513, 40, small, 131, CODES_ALL); /* channels in blocks, and an odd number of them */
-	check_tap_problem(17, 70, strided, 9, CODES_ALL);
-	check_tap_problem(128, 16, strided, 255, CODES_LEAST);
-	check_tap_problem(64, 100, pointwise, 128, CODES_ALL);
-	check_tap_problem(1026, 31, pointwise, 3, CODES_EXTREME);
-	check_tap_problem(1024, 65, skipping, 77, CODES_ALL);
-	check_tap_problem(3073, 50, vector, 200, CODES_ALL);
-	check_tap_problem(OQ_TAP_I8_MAX_SUM, 3, vector, 0, CODES_LEAST); /* the longest sum: 2^31 less 8 thousand */
-	check_tap_problem(64, 70, small, 0, CODES_FEW);
-	check_tap_problem(1028, 40, pointwise, 0, CODES_FEW);
-	check_tap_problem(600, 17, skipping, 0, CODES_FEW);
-	check_tap_problem(36, 64, strided, 0, CODES_FEW);
-	check_tap_problem(3072, 50, vector, 0, CODES_FEW);
-	check_tap_problem(20, 33, wide, 0, CODES_FEW);
-	check_tap_problem(24, 32, dilated, 0, CODES_FEW);
-	check_tap_problem(19, 20, odd, 5, CODES_ALL);
-	check_tap_problem(16, 16, dilated, 66, CODES_ALL);
-	check_tap_problem(16, 24, wide, 13, CODES_ALL);
+	check_tap_problem(64, 33, small, 0, CODES_ALL, "taps-u8"); /* most columns of the second panel are none */
+	check_tap_problem(64, 32, small, 0, CODES_LEAST, "taps-i16");
+	check_tap_problem(513, 40, small, 131, CODES_ALL, "taps-i16"); /* channels in blocks, and an odd number of them */
+	check_tap_problem(17, 70, strided, 9, CODES_ALL, "taps-i16");
+	check_tap_problem(128, 16, strided, 255, CODES_LEAST, "taps-u8");
+	check_tap_problem(64, 100, pointwise, 128, CODES_ALL, "taps-i16");
+	check_tap_problem(1026, 31, pointwise, 3, CODES_EXTREME, "taps-i16");
+	check_tap_problem(1024, 64, skipping, 77, CODES_ALL, "taps-i16");
+	check_tap_problem(3073, 50, vector, 200, CODES_ALL, "taps-i16");
+	check_tap_problem(OQ_TAP_I8_MAX_SUM, 3, vector, 0, CODES_LEAST, "taps-i16"); /* the longest sum: 2^31 less 8 thousand */
+	check_tap_problem(64, 70, small, 0, CODES_FEW, "taps-u8");
+	check_tap_problem(1028, 40, pointwise, 0, CODES_FEW, "taps-u8");
+	check_tap_problem(600, 17, skipping, 0, CODES_FEW, "taps-u8");
+	check_tap_problem(36, 64, strided, 0, CODES_FEW, "taps-u8");
+	check_tap_problem(3072, 50, vector, 0, CODES_FEW, "taps-u8");
+	check_tap_problem(20, 33, wide, 0, CODES_FEW, "taps-u8");
+	check_tap_problem(24, 32, dilated, 0, CODES_FEW, "taps-u8");
+	check_tap_problem(19, 20, odd, 5, CODES_ALL, "taps-i16");
+	check_tap_problem(16, 16, dilated, 66, CODES_ALL, "taps-u8");
+	check_tap_problem(16, 32, dilated, 66, CODES_ALL, "taps-i16");
+	check_tap_problem(16, 24, wide, 13, CODES_ALL, "taps-i16");
+	check_tap_problem(64, 70, small, 128, CODES_FEW, "taps-u8");
+	check_tap_problem(36, 64, strided, 255, CODES_FEW, "taps-u8");
+	check_tap_problem(1028, 33, pointwise, 7, CODES_FEW, "taps-u8");
+	check_tap_problem(600, 32, skipping, 200, CODES_FEW, "taps-u8");
+	check_tap_problem(64, 32, small, 0, CODES_BRIM, "taps-u8");
+	check_tap_problem(520, 36, pointwise, 100, CODES_BRIM, "taps-u8");
+	check_tap_problem(64, 5, small, 0, CODES_LEAST, "taps-u8"); /* no weights in most columns: bytes, though all need two steps */
+	check_tap_problem(516, 9, small, 255, CODES_LEAST, "taps-u8");
+	check_tap_problem(68, 7, strided, 131, CODES_EXTREME, "taps-u8");
+	check_tap_problem(65792, 3, vector, 0, CODES_LEAST, "taps-u8");
 }
 
 /* Where it would not be exact there is no convolution, and no error. */

@@ -4,7 +4,7 @@
 #include "core/cpu.h"
 #include "nn/nn.h"
 
-#define OUTPUTS 16
+#define OUTPUTS 32
 
 typedef enum weights { SMALL, TRAINED, SPREAD } weights;
 
@@ -19,13 +19,15 @@ static void fill_codes(weights kind, int8_t *codes, size_t count)
 
 static oq_status open_model(int64_t channels, int64_t kernel, weights kind, oq_nn_model **out, oq_error *err)
 {
-	static const float scale[OUTPUTS] = {0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.1f};
+	float scale[OUTPUTS];
 	char members[1024];
 	int64_t pad = kernel / 2;
 	size_t count = (size_t)(OUTPUTS * channels * kernel * kernel * kernel);
 	int8_t *codes = oq_alloc(count);
 	oq_package *package = NULL;
 	OQ_REQUIRE(codes);
+	for (int o = 0; o < OUTPUTS; o++)
+		scale[o] = 0.1f;
 	fill_codes(kind, codes, count);
 	snprintf(members, sizeof members, "\"quantization\": {\"precision\": \"int8\", \"weight_bits\": 8, \"values\": {\"patch\": [0.01, 0]}}, \"graph\": {\"inputs\": "
 		"[{\"name\": \"patch\", \"shape\": [%lld, 5, 5, 5]}], \"outputs\": [\"mean\"], \"nodes\": [{\"op\": \"conv\", \"name\": \"c\", \"in\": [\"patch\"], \"weight\": "

@@ -92,9 +92,18 @@ static void copy_input(const tap_call *call, int64_t rows, const float *x, const
 	}
 }
 
-static void add_product(const tap_call *call, const row_list *list, int64_t k, const float *weights, bool accumulate)
+static void add_product(const tap_call *call, const row_list *list, int64_t k, int64_t at, bool accumulate)
 {
-	call->state->multiply(list->count, k, list->in, weights, list->sum, accumulate);
+	call->state->multiply(list->count, k, list->in, call->state->weights + at, list->sum, accumulate);
+}
+
+static void expect_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last)
+{
+	const struct tap_finish *f = call->finish;
+	int64_t n = call->state->shape->out_channels, at = first * n + panel * NR, bytes = at_most(NR, n - panel * NR) * (int64_t)sizeof(float);
+	if (f->epilogue->residual)
+		fetch_rows(f->epilogue->residual + at, n * (int64_t)sizeof(float), last - first, bytes);
+	fetch_rows(f->y + at, n * (int64_t)sizeof(float), last - first, bytes);
 }
 
 /* Bias, residual and activation from the accumulators of rows [first,last) into the output. */

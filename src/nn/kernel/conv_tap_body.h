@@ -189,21 +189,36 @@ static void list_rows(const tap_call *call, const tap *t, int64_t first, int64_t
 	}
 }
 
-/* The including file's: one micro-kernel call for the listed rows; what becomes of the accumulators of rows [first,last). */
-static void add_product(const tap_call *call, const row_list *list, int64_t k, const WEIGHT *weights, bool accumulate);
+/* The including file's: one micro-kernel call for the listed rows and `k` channels, whose weights begin `at` elements behind the first; what
+ * becomes of the accumulators of rows [first,last). */
+static void add_product(const tap_call *call, const row_list *list, int64_t k, int64_t at, bool accumulate);
 static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const TOTAL *sums);
+/* Fetches what finish_rows() will read and write, with fetch_rows(). */
+static void expect_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last);
+
+#define CACHE_LINE 64
+
+/* `bytes` of each row of `stride` bytes: while the product is computed they come into L2 (rows a multiple of 4 KiB apart share a set of L1); no
+ * prefetcher would ask for them, as each row is a jump. A prefetch never faults. */
+static inline void fetch_rows(const void *rows, int64_t stride, int64_t count, int64_t bytes)
+{
+	const char *row = rows;
+	for (int64_t i = 0; i < count; i++, row += stride)
+		for (int64_t at = 0; at < bytes; at += CACHE_LINE)
+			__builtin_prefetch(row + at, 0, 2);
+}
 
 /* One tap's product for the listed rows. K in blocks, after which the list is as it was. */
-static void multiply_rows(const tap_call *call, row_list *list, const WEIGHT *weights, bool accumulate)
+static void multiply_rows(const tap_call *call, row_list *list, int64_t weight, bool accumulate)
 {
 	int64_t k = call->state->k;
 	if (k <= K_BLOCK) {
-		add_product(call, list, k, weights, accumulate);
+		add_product(call, list, k, weight, accumulate);
 		return;
 	}
 	for (int64_t at = 0; at < k; at += K_BLOCK) {
 		int64_t depth = at_most(K_BLOCK, k - at);
-		add_product(call, list, depth, weights + at * NR, accumulate || at > 0);
+		add_product(call, list, depth, weight + at * NR, accumulate || at > 0);
 		for (int64_t i = 0; i < list->count; i++)
 			list->in[i] += at + depth < k ? depth : -at;
 	}
@@ -218,7 +233,7 @@ static void run_taps(const tap_call *call, int64_t panel, int64_t end, int64_t f
 		memset(sums, 0, (size_t)((last - first) * NR) * sizeof *sums);
 		for (int64_t t = 0; t < state->taps; t++) {
 			list_rows(call, &state->list[t], first, last, sums, &list);
-			multiply_rows(call, &list, state->weights + (panel * state->taps + t) * state->k * NR, true);
+			multiply_rows(call, &list, (panel * state->taps + t) * state->k * NR, true);
 		}
 		finish_rows(call, panel, first, last, sums);
 	}
@@ -232,7 +247,8 @@ static void run_pointwise(const tap_call *call, int64_t panel, int64_t end, int6
 		int64_t stop = at_most(r + ROWS_NEAR, last);
 		list_rows(call, call->state->list, r, stop, sums, &list);
 		for (int64_t p = panel; p < end; p++) {
-			multiply_rows(call, &list, call->state->weights + p * call->state->k * NR, false);
+			expect_rows(call, p, r, stop);
+			multiply_rows(call, &list, p * call->state->k * NR, false);
 			finish_rows(call, p, r, stop, sums);
 		}
 	}

@@ -107,9 +107,9 @@ const char *oq_tap_i8_method(const oq_tap_i8 *conv)
 	return conv->bytes ? "taps-u8" : "taps-i16";
 }
 
-static void add_product(const tap_call *call, const row_list *list, int64_t k, const int8_t *weights, bool accumulate)
+static void add_product(const tap_call *call, const row_list *list, int64_t k, int64_t at, bool accumulate)
 {
-	call->state->multiply(list->count, k / 2, list->in, weights, list->sum, accumulate);
+	call->state->multiply(list->count, k / 2, list->in, call->state->weights + at, list->sum, accumulate);
 }
 
 /* A GELU has no vector form beside the sums: values first, then it, then the output's type. */
@@ -141,6 +141,19 @@ void oq_tap_finish(oq_isa isa, const oq_conv_i8_epilogue *epilogue, int64_t chan
 static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const int32_t *sums)
 {
 	oq_tap_finish(call->finish->conv->isa, call->finish->epilogue, call->state->shape->out_channels, panel, first, last, sums);
+}
+
+void oq_tap_expect(const oq_conv_i8_epilogue *epilogue, int64_t channels, int64_t panel, int64_t first, int64_t last)
+{
+	int64_t at = first * channels + panel * NR, columns = at_most(NR, channels - panel * NR), size = (int64_t)oq_dtype_size(epilogue->y.dtype);
+	if (epilogue->residual)
+		fetch_rows(epilogue->residual + at, channels * (int64_t)sizeof(float), last - first, columns * (int64_t)sizeof(float));
+	fetch_rows((const char *)epilogue->y.data + at * size, channels * size, last - first, columns * size);
+}
+
+static void expect_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last)
+{
+	oq_tap_expect(call->finish->epilogue, call->state->shape->out_channels, panel, first, last);
 }
 
 /* Input rows as 16 bits, apart enough, and only those that are needed. */

@@ -1,31 +1,23 @@
-/* Every pair of weights is split into one whose products cannot saturate and, where needed, what is left of it; steps of four channels with any
- * such rest are multiplied once more, by the rests (gemm_u8_isa.h). Of astra's trained weights a twentieth of the steps need it. */
+/* Products over taps on bytes: runs what pack_u8.c has sorted into lists of steps (gemm_u8_isa.h). A zero point costs one addition a list. */
 #include "conv_tap_u8.h"
 #include "gemm_u8_isa.h"
+#include "pack_u8.h"
 
 #define INPUT uint8_t
 #define WEIGHT int8_t
 #define TOTAL int32_t
-#define KERNEL oq_gemm_u8_pairs_fn
+#define KERNEL oq_gemm_u8_bins_fn
 #include "conv_tap_body.h"
 
 #define PARTS OQ_GEMM_U8_PARTS
-#define COLUMNS OQ_GEMM_U8_PART
-#define PART (4 * COLUMNS) /* weights of a part's step */
-#define EXTRA_PERCENT 33   /* of all steps: with more of them products of 16 bits are as fast */
-
-/* The extra steps of one part (8 columns) of all panels; steps are counted through all panels and taps. */
-typedef struct rest {
-	int32_t *before; /* [steps + 1]: extra steps before a step */
-	int32_t *step;   /* [extra steps] */
-	int8_t *weights; /* [extra steps][8][4] */
-} rest;
+#define PART OQ_GEMM_U8_PART
 
 struct oq_tap_u8 {
 	oq_conv_shape shape;
 	oq_isa isa;
-	tap_state state;
-	rest rests[PARTS];
+	tap_state state; /* its weights are packed here and then kept in `packed` only */
+	oq_u8_packed packed;
+	int64_t blocks; /* of channels, per tap */
 };
 
 struct tap_finish {
@@ -33,83 +25,28 @@ struct tap_finish {
 	const oq_conv_i8_epilogue *epilogue;
 };
 
-void oq_gemm_u8_pairs_plain(const oq_gemm_u8_call *call)
+/* Adds modulo 2^32: a zero point's part may leave the range on the way to a sum within it. */
+static uint32_t list_sum(const oq_gemm_u8_call *call, const oq_gemm_u8_list *list, const uint8_t *a, int column)
+{
+	int64_t steps = list->bins[0] + 2 * list->bins[1] + 3 * list->bins[2] + 4 * list->bins[3];
+	uint32_t sum = (uint32_t)list->start[column];
+	for (int64_t s = list->first; s < list->first + steps; s++)
+		for (int i = 0; i < 4; i++)
+			sum += (uint32_t)(a[call->at[s] + i] * call->b[s * OQ_GEMM_U8_STEP + 4 * column + i]);
+	return sum;
+}
+
+void oq_gemm_u8_bins_plain(const oq_gemm_u8_call *call)
 {
 	for (int64_t r = 0; r < call->rows; r++)
-		for (int64_t j = 0; j < NR; j++) {
-			const oq_gemm_u8_extra *extra = &call->extra[j / COLUMNS];
-			int32_t sum = call->accumulate ? call->c[r][j] : 0;
-			for (int64_t k = 0; k < 4 * call->steps; k++)
-				sum += call->a[r][k] * call->b[(k / 4 * NR + j) * 4 + k % 4];
-			for (int64_t k = 0; k < 4 * extra->count; k++)
-				sum += call->a[r][4 * (extra->step[k / 4] - call->first) + k % 4] * extra->b[k / 4 * PART + j % COLUMNS * 4 + k % 4];
-			call->c[r][j] = sum;
+		for (int j = 0; j < NR; j++) {
+			uint32_t sum = list_sum(call, &call->lists[j / PART], call->a[r], j % PART);
+			call->c[r][j] = (int32_t)(sum + (call->accumulate ? (uint32_t)call->c[r][j] : 0));
 		}
-}
-
-/* ---- Weights ---- */
-
-/* What a pair has beyond the range goes to `left`; true when there is any. */
-static bool split_pair(int8_t *pair, int8_t *left)
-{
-	int above = (pair[0] > 0 ? pair[0] : 0) + (pair[1] > 0 ? pair[1] : 0) - OQ_GEMM_U8_PAIR;
-	int below = (pair[0] < 0 ? pair[0] : 0) + (pair[1] < 0 ? pair[1] : 0) + OQ_GEMM_U8_PAIR;
-	int beyond = above > 0 ? above : below < 0 ? below : 0; /* both weights have its sign, and it is within -128 and 126 */
-	left[0] = (int8_t)(beyond > 0 ? (beyond < pair[0] ? beyond : pair[0]) : beyond > pair[0] ? beyond : pair[0] < 0 ? pair[0] : 0);
-	left[1] = (int8_t)(beyond - left[0]);
-	pair[0] = (int8_t)(pair[0] - left[0]);
-	pair[1] = (int8_t)(pair[1] - left[1]);
-	return beyond != 0;
-}
-
-/* Splits the columns of one step in place. */
-static bool split_step(int8_t *weights, int8_t left[PART])
-{
-	bool any = false;
-	for (int i = 0; i < PART; i += 2)
-		any = split_pair(weights + i, left + i) || any;
-	return any;
-}
-
-static int64_t step_count(const tap_state *state)
-{
-	return state->panels * state->taps * state->k / 4;
-}
-
-/* The rests of one part, in two rounds: counted, then kept. False: too many. */
-static oq_status split_part(tap_state *state, int part, rest *r, bool *few, oq_error *err)
-{
-	int64_t steps = step_count(state), count = 0;
-	int8_t left[PART], copy[PART];
-	r->before = oq_alloc((size_t)(steps + 1) * sizeof *r->before);
-	if (!r->before)
-		return oq_fail_memory(err, "convolution", (size_t)(steps + 1) * sizeof *r->before);
-	for (int64_t s = 0; s < steps; s++) {
-		memcpy(copy, state->weights + (PARTS * s + part) * PART, sizeof copy);
-		r->before[s] = (int32_t)count;
-		count += split_step(copy, left);
-	}
-	r->before[steps] = (int32_t)count;
-	*few = 100 * count <= EXTRA_PERCENT * steps;
-	if (!*few)
-		return OQ_OK;
-	r->step = oq_alloc((size_t)(count + 1) * sizeof *r->step);
-	r->weights = oq_alloc_aligned((size_t)(count + 1) * PART);
-	if (!r->step || !r->weights)
-		return oq_fail_memory(err, "convolution", (size_t)(count + 1) * PART);
-	state->weight_bytes += (size_t)count * (PART + sizeof *r->step) + (size_t)steps * sizeof *r->before;
-	for (int64_t s = 0; s < steps; s++) {
-		split_step(state->weights + (PARTS * s + part) * PART, left);
-		if (r->before[s + 1] > r->before[s]) {
-			r->step[r->before[s]] = (int32_t)s;
-			memcpy(r->weights + r->before[s] * PART, left, sizeof left);
-		}
-	}
-	return OQ_OK;
 }
 
 /* Weights [out][in][taps] as [tap][four channels][32][4]. */
-static void pack_panel(const tap_state *state, int64_t panel, const int8_t *codes, int8_t *packed)
+static void gather_panel(const tap_state *state, int64_t panel, const int8_t *codes, int8_t *packed)
 {
 	const oq_conv_shape *s = state->shape;
 	int64_t volume = voxels_of(s->kernel), columns = at_most(NR, s->out_channels - panel * NR);
@@ -123,42 +60,46 @@ static void pack_panel(const tap_state *state, int64_t panel, const int8_t *code
 		}
 }
 
-static oq_status pack(oq_tap_u8 *conv, const int8_t *codes, bool *few, oq_error *err)
+static oq_status pack(oq_tap_u8 *conv, const oq_conv_i8_desc *desc, bool *worth, oq_error *err)
 {
 	tap_state *state = &conv->state;
 	OQ_TRY(plan_taps(state, &conv->shape, conv->shape.in_channels, err));
 	int64_t panel = state->taps * state->k * NR;
-	*few = step_count(state) < INT32_MAX;
+	conv->blocks = ceil_div(state->k, K_BLOCK);
 #pragma omp parallel for
 	for (int64_t p = 0; p < state->panels; p++)
-		pack_panel(state, p, codes, state->weights + p * panel);
-	for (int part = 0; part < PARTS && *few; part++)
-		OQ_TRY(split_part(state, part, &conv->rests[part], few, err));
-	return OQ_OK;
+		gather_panel(state, p, desc->codes, state->weights + p * panel);
+	const oq_u8_dense dense = {.weights = state->weights, .products = state->panels * state->taps, .steps = state->k / 4, .block = K_BLOCK / 4,
+		.zero = desc->zero};
+	oq_status status = oq_u8_pack(&dense, &conv->packed, worth, err);
+	oq_free_aligned(state->weights);
+	state->weights = NULL;
+	state->weight_bytes = conv->packed.bytes;
+	return status;
 }
 
-static oq_gemm_u8_pairs_fn *kernel_for(oq_isa isa)
+static oq_gemm_u8_bins_fn *kernel_for(oq_isa isa)
 {
 #ifdef OQ_KERNEL_X86
 	if (isa == OQ_ISA_AVX2)
-		return oq_gemm_u8_pairs_avx2;
+		return oq_gemm_u8_bins_avx2;
 #endif
-	return isa == OQ_ISA_PLAIN ? oq_gemm_u8_pairs_plain : NULL;
+	return isa == OQ_ISA_PLAIN ? oq_gemm_u8_bins_plain : NULL;
 }
 
 oq_status oq_tap_u8_create(const oq_conv_i8_desc *desc, oq_tap_u8 **out, oq_error *err)
 {
 	*out = NULL;
-	if (desc->zero || desc->shape.in_channels % 4 || !kernel_for(desc->isa))
+	if (desc->shape.in_channels % 4 || !kernel_for(desc->isa))
 		return OQ_OK;
 	oq_tap_u8 *conv = oq_calloc(1, sizeof *conv);
 	if (!conv)
 		return oq_fail_memory(err, "convolution", sizeof *conv);
 	*conv = (oq_tap_u8){.shape = desc->shape, .isa = desc->isa};
-	bool few = false;
-	oq_status status = pack(conv, desc->codes, &few, err);
+	bool worth = false;
+	oq_status status = pack(conv, desc, &worth, err);
 	conv->state.multiply = kernel_for(desc->isa);
-	if (status == OQ_OK && few)
+	if (status == OQ_OK && worth)
 		*out = conv;
 	else
 		oq_tap_u8_free(conv);
@@ -170,11 +111,7 @@ void oq_tap_u8_free(oq_tap_u8 *conv)
 	if (!conv)
 		return;
 	release_taps(&conv->state);
-	for (int part = 0; part < PARTS; part++) {
-		oq_free(conv->rests[part].before);
-		oq_free(conv->rests[part].step);
-		oq_free_aligned(conv->rests[part].weights);
-	}
+	oq_u8_release(&conv->packed);
 	oq_free(conv);
 }
 
@@ -190,22 +127,24 @@ size_t oq_tap_u8_scratch_bytes(const oq_tap_u8 *conv, int threads)
 
 /* ---- Running ---- */
 
-static void add_product(const tap_call *call, const row_list *list, int64_t k, const int8_t *weights, bool accumulate)
+static void add_product(const tap_call *call, const row_list *list, int64_t k, int64_t at, bool accumulate)
 {
-	int64_t first = (weights - call->state->weights) / (PARTS * PART);
-	oq_gemm_u8_call product = {.rows = list->count, .steps = k / 4, .a = list->in, .b = weights, .first = (int32_t)first, .c = list->sum,
-		.accumulate = accumulate};
-	for (int part = 0; part < PARTS; part++) {
-		const rest *r = &call->finish->conv->rests[part];
-		int32_t from = r->before[first];
-		product.extra[part] = (oq_gemm_u8_extra){.count = r->before[first + k / 4] - from, .step = r->step + from, .b = r->weights + (int64_t)from * PART};
-	}
-	call->state->multiply(&product);
+	const oq_tap_u8 *conv = call->finish->conv;
+	int64_t channel = at / NR, product = channel / call->state->k, block = channel % call->state->k / K_BLOCK;
+	(void)k; /* the lists know */
+	const oq_gemm_u8_call one = {.rows = list->count, .a = list->in, .lists = conv->packed.lists + (product * conv->blocks + block) * PARTS,
+		.b = conv->packed.weights, .at = conv->packed.at, .c = list->sum, .accumulate = accumulate};
+	call->state->multiply(&one);
 }
 
 static void finish_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last, const int32_t *sums)
 {
 	oq_tap_finish(call->finish->conv->isa, call->finish->epilogue, call->state->shape->out_channels, panel, first, last, sums);
+}
+
+static void expect_rows(const tap_call *call, int64_t panel, int64_t first, int64_t last)
+{
+	oq_tap_expect(call->finish->epilogue, call->state->shape->out_channels, panel, first, last);
 }
 
 void oq_tap_u8_run(const oq_tap_u8 *conv, const uint8_t *x, const oq_conv_i8_epilogue *epilogue, void *scratch, int threads)

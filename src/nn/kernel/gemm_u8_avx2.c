@@ -1,15 +1,20 @@
-/* AVX2 micro-kernel on bytes: up to 5 rows by 16 columns in 10 of 16 registers, run twice over the 32 columns of a panel. Compiled with AVX2
- * options; called only where they are allowed. */
+/* AVX2 micro-kernel on bytes: up to 8 rows by 8 columns, in 8 of 16 registers; four more hold the weights of a bin. Compiled with AVX2 options;
+ * called only where they are allowed. */
 #include "gemm_u8_isa.h"
 
 #include <immintrin.h>
 #include <string.h>
 
-#define MAX_ROWS 5
-#define HALF 16 /* columns at a time */
-#define STEP (4 * OQ_GEMM_U8_NR) /* bytes of a panel per step */
+#define MAX_ROWS 8
+#define BIN OQ_GEMM_U8_BIN
+#define AHEAD (16 << 10) /* bytes: four lists of 128 steps, the columns and channels that follow; a prefetch never faults */
 
 #define INLINE static inline __attribute__((always_inline))
+
+typedef struct steps {
+	const int8_t *b;
+	const uint16_t *at;
+} steps;
 
 /* Four bytes of a row in every lane. */
 INLINE __m256i bytes_of(const uint8_t *a)
@@ -19,82 +24,71 @@ INLINE __m256i bytes_of(const uint8_t *a)
 	return _mm256_set1_epi32(bits);
 }
 
-INLINE __m256i add_products(__m256i sum, __m256i x, __m256i weights)
+/* `bins` of `size` steps. Inlined with constant `rows` and `size`, so that every loop but the first unrolls. */
+INLINE void add_bins(const int rows, const int size, int64_t bins, const uint8_t *const in[MAX_ROWS], steps *s, __m256i sum[MAX_ROWS])
 {
-	return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, weights), _mm256_set1_epi16(1)));
-}
-
-/* One step of `rows`: their four bytes at `at`, by 16 columns. */
-INLINE void add_step(const int rows, const uint8_t *const *in, int64_t at, const int8_t *b, __m256i sum[MAX_ROWS][2])
-{
-	const __m256i b0 = _mm256_load_si256((const void *)b), b1 = _mm256_load_si256((const void *)(b + 32));
-#pragma GCC unroll 5
-	for (int r = 0; r < rows; r++) {
-		const __m256i x = bytes_of(in[r] + at);
-		sum[r][0] = add_products(sum[r][0], x, b0);
-		sum[r][1] = add_products(sum[r][1], x, b1);
+	for (; bins > 0; bins--) {
+		__m256i weights[BIN];
+#pragma GCC unroll 4
+		for (int e = 0; e < size; e++) {
+			weights[e] = _mm256_load_si256((const void *)(s->b + e * OQ_GEMM_U8_STEP));
+			if (e % 2 == 0)
+				_mm_prefetch((const char *)s->b + AHEAD + e * OQ_GEMM_U8_STEP, _MM_HINT_T1);
+		}
+#pragma GCC unroll 8
+		for (int r = 0; r < rows; r++) {
+			__m256i pairs = _mm256_maddubs_epi16(bytes_of(in[r] + s->at[0]), weights[0]);
+#pragma GCC unroll 3
+			for (int e = 1; e < size; e++)
+				pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(bytes_of(in[r] + s->at[e]), weights[e]));
+			sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+		}
+		s->b += size * OQ_GEMM_U8_STEP;
+		s->at += size;
 	}
 }
 
-/* All extra steps of the 8 columns of register `j`. */
-INLINE void add_extra(const int rows, const uint8_t *const *in, int32_t first, const oq_gemm_u8_extra *extra, int j, __m256i sum[MAX_ROWS][2])
+INLINE void block(const int rows, const oq_gemm_u8_call *call, int part, int64_t first)
 {
-	for (int64_t e = 0; e < extra->count; e++) {
-		const __m256i weights = _mm256_load_si256((const void *)(extra->b + e * 4 * OQ_GEMM_U8_PART));
-		const int64_t at = 4 * (int64_t)(extra->step[e] - first);
-#pragma GCC unroll 5
-		for (int r = 0; r < rows; r++)
-			sum[r][j] = add_products(sum[r][j], bytes_of(in[r] + at), weights);
-	}
-}
-
-/* Inlined with a constant `rows`, so that every loop over rows unrolls and the accumulators stay in registers. The panel that follows in
- * memory is fetched into L2 meanwhile; a prefetch never faults. */
-INLINE void block(const int rows, const oq_gemm_u8_call *call, int half, int64_t first)
-{
-	__m256i sum[MAX_ROWS][2];
+	const oq_gemm_u8_list *list = &call->lists[part];
+	const __m256i start = _mm256_load_si256((const void *)list->start);
+	steps s = {call->b + list->first * OQ_GEMM_U8_STEP, call->at + list->first};
+	__m256i sum[MAX_ROWS];
 	const uint8_t *in[MAX_ROWS];
-	const int8_t *b = call->b + half * 4 * HALF, *ahead = call->b + call->steps * STEP + half * 4 * HALF;
-	const oq_gemm_u8_extra *extra = &call->extra[2 * half];
-#pragma GCC unroll 5
+#pragma GCC unroll 8
 	for (int r = 0; r < rows; r++) {
-		const int32_t *c = call->c[first + r] + half * HALF;
 		in[r] = call->a[first + r];
-		sum[r][0] = call->accumulate ? _mm256_load_si256((const void *)c) : _mm256_setzero_si256();
-		sum[r][1] = call->accumulate ? _mm256_load_si256((const void *)(c + 8)) : _mm256_setzero_si256();
+		sum[r] = start;
+		if (call->accumulate)
+			sum[r] = _mm256_add_epi32(start, _mm256_load_si256((const void *)(call->c[first + r] + part * OQ_GEMM_U8_PART)));
 	}
-	for (int64_t s = 0; s < call->steps; s++) {
-		_mm_prefetch((const char *)ahead + s * STEP, _MM_HINT_T1);
-		add_step(rows, in, 4 * s, b + s * STEP, sum);
-	}
-	add_extra(rows, in, call->first, &extra[0], 0, sum);
-	add_extra(rows, in, call->first, &extra[1], 1, sum);
-#pragma GCC unroll 5
-	for (int r = 0; r < rows; r++) {
-		int32_t *c = call->c[first + r] + half * HALF;
-		_mm256_store_si256((void *)c, sum[r][0]);
-		_mm256_store_si256((void *)(c + 8), sum[r][1]);
-	}
+	add_bins(rows, 4, list->bins[3], in, &s, sum);
+	add_bins(rows, 3, list->bins[2], in, &s, sum);
+	add_bins(rows, 2, list->bins[1], in, &s, sum);
+	add_bins(rows, 1, list->bins[0], in, &s, sum);
+#pragma GCC unroll 8
+	for (int r = 0; r < rows; r++)
+		_mm256_store_si256((void *)(call->c[first + r] + part * OQ_GEMM_U8_PART), sum[r]);
 }
 
-typedef void block_fn(const oq_gemm_u8_call *call, int half, int64_t first);
+typedef void block_fn(const oq_gemm_u8_call *call, int part, int64_t first);
 
 #define BLOCK(ROWS)                                                                    \
-	static void block_##ROWS(const oq_gemm_u8_call *call, int half, int64_t first) \
+	static void block_##ROWS(const oq_gemm_u8_call *call, int part, int64_t first) \
 	{                                                                              \
-		block(ROWS, call, half, first);                                        \
+		block(ROWS, call, part, first);                                        \
 	}
-BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5)
+BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6) BLOCK(7) BLOCK(8)
 
-static block_fn *const blocks[MAX_ROWS + 1] = {NULL, block_1, block_2, block_3, block_4, block_5};
+static block_fn *const blocks[MAX_ROWS + 1] = {NULL, block_1, block_2, block_3, block_4, block_5, block_6, block_7, block_8};
 
-void oq_gemm_u8_pairs_avx2(const oq_gemm_u8_call *call)
+void oq_gemm_u8_bins_avx2(const oq_gemm_u8_call *call)
 {
 	int64_t at = 0;
 	for (int64_t left = (call->rows + MAX_ROWS - 1) / MAX_ROWS; left > 0; left--) { /* blocks of nearly equal height */
 		int64_t height = (call->rows - at + left - 1) / left;
-		blocks[height](call, 0, at);
-		blocks[height](call, 1, at);
+		for (int part = 0; part < OQ_GEMM_U8_PARTS; part++)
+			blocks[height](call, part, at);
 		at += height;
 	}
 }

@@ -1,5 +1,5 @@
-/* The integer transforms, included once per instruction set by winograd_i16*.c, which define TABLE and BYTES, those of a register. Unsigned
- * vectors: what wraps in between is meant to. winograd_i16_isa.h has the matrices. */
+/* The integer transforms, included once per instruction set by winograd_i16*.c, which define TABLE and BYTES, those of a register, and may define
+ * NARROW. Unsigned vectors: what wraps in between is meant to. winograd_i16_isa.h has the matrices. */
 #include "winograd_i16_isa.h"
 
 #include <string.h>
@@ -22,6 +22,11 @@ typedef int32_t integers __attribute__((vector_size(BYTES)));
 typedef float floats __attribute__((vector_size(BYTES)));
 typedef uint16_t halves __attribute__((vector_size(BYTES / 2)));
 typedef uint8_t quarters __attribute__((vector_size(BYTES / 4)));
+
+/* Numbers below 256 as bytes. */
+#ifndef NARROW
+#define NARROW(v) __builtin_convertvector(v, quarters)
+#endif
 
 INLINE void turn_input(codes *d)
 {
@@ -146,8 +151,7 @@ INLINE void store_bytes(floats v, int64_t count, const oq_typed *to, int64_t at)
 	v = (floats)((integers)v & above);
 	below = v < most;
 	v = (floats)(((integers)v & below) | ((integers)most & ~below)) + TO_INTEGER;
-	/* Without the mask gcc 12 takes the vector apart: a tenth of CT-FM's time. */
-	quarters y = __builtin_convertvector((sums)v & 0xffu, quarters);
+	quarters y = NARROW((sums)v & 0xffu);
 	memcpy((uint8_t *)to->data + at, &y, count == SUMS ? sizeof y : (size_t)count);
 }
 
@@ -236,22 +240,54 @@ static void widen(int64_t count, const uint8_t *restrict x, int32_t zero, int16_
 		y[i] = (int16_t)(x[i] - zero);
 }
 
-/* Channels [part, part + count) of all rows. */
+/* Channels [part, part + count) of all rows. Of the epilogue a copy: what the caller's is, no store can change, and the loop is made once for
+ * each type and activation. */
 INLINE void finish_part(const oq_w16_rows *r, int64_t part, int64_t count)
 {
-	const oq_conv_i8_epilogue *e = r->epilogue;
-	int64_t first = r->first + part;
-	const floats scale = load_some(e->scale + first, count), bias = e->bias ? load_some(e->bias + first, count) : (floats){0};
-	for (int64_t i = 0; i < r->rows; i++) {
+	const oq_conv_i8_epilogue e = *r->epilogue;
+	const int64_t first = r->first + part, rows = r->rows, channels = r->channels;
+	const int32_t *from = r->sums + part;
+	const floats scale = load_some(e.scale + first, count), bias = e.bias ? load_some(e.bias + first, count) : (floats){0};
+	int64_t at = r->row * channels + first;
+	for (int64_t i = 0; i < rows; i++, at += channels, from += OQ_W16_COLUMNS) {
 		integers exact;
-		memcpy(&exact, r->sums + i * OQ_W16_COLUMNS + part, sizeof exact);
-		finish_voxel(e, (r->row + i) * r->channels + first, count, exact, scale, bias);
+		memcpy(&exact, from, sizeof exact);
+		finish_voxel(&e, at, count, exact, scale, bias);
 	}
+}
+
+#define PARTS (OQ_W16_COLUMNS / SUMS)
+
+/* All columns, row by row: rows that lie a multiple of 4 KiB apart would drive each other out of L1 between one part and the next. */
+INLINE void finish_whole(const oq_w16_rows *r)
+{
+	const oq_conv_i8_epilogue e = *r->epilogue;
+	const int64_t rows = r->rows, channels = r->channels;
+	const int32_t *from = r->sums;
+	floats scale[PARTS], bias[PARTS] = {{0}};
+#pragma GCC unroll 8
+	for (int p = 0; p < PARTS; p++) {
+		scale[p] = load_some(e.scale + r->first + p * SUMS, SUMS);
+		if (e.bias)
+			bias[p] = load_some(e.bias + r->first + p * SUMS, SUMS);
+	}
+	int64_t at = r->row * channels + r->first;
+	for (int64_t i = 0; i < rows; i++, at += channels, from += OQ_W16_COLUMNS)
+#pragma GCC unroll 8
+		for (int p = 0; p < PARTS; p++) {
+			integers exact;
+			memcpy(&exact, from + p * SUMS, sizeof exact);
+			finish_voxel(&e, at + p * SUMS, SUMS, exact, scale[p], bias[p]);
+		}
 }
 
 static void finish_sums(const oq_w16_rows *r)
 {
 	int64_t part = 0;
+	if (r->count == OQ_W16_COLUMNS) {
+		finish_whole(r);
+		return;
+	}
 	for (; part + SUMS <= r->count; part += SUMS)
 		finish_part(r, part, SUMS);
 	if (part < r->count)
