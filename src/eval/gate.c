@@ -160,10 +160,13 @@ void oq_gate_remark(oq_gate_result *out, const char *code, double value, double 
 static void judge_probe(const oq_gate_limits *limits, const oq_gate_endpoint_result *e, const oq_gate_probe *probe, bool powered, oq_gate_result *out)
 {
 	static const char *const codes[3][2] = {{"F6_KNN_OLD", "F6_KNN_NEW"}, {"F6_LOGISTIC_OLD", "F6_LOGISTIC_NEW"}, {"F6_COX_OLD", "F6_COX_NEW"}};
+	static const char *const unshown[3][2] = {{"F6_KNN_OLD_P", "F6_KNN_NEW_P"}, {"F6_LOGISTIC_OLD_P", "F6_LOGISTIC_NEW_P"}, {"F6_COX_OLD_P", "F6_COX_NEW_P"}};
 	int kind = e->survival ? 2 : probe->kind[0] == 'l';
-	/* A difference that is itself beyond the margin fails; one that cannot be told from it is underpowered. */
-	if (probe->difference < -limits->auc_margin || (powered && probe->p_adjusted > 0.05))
+	/* A difference that is itself beyond the margin fails; so does one that enough cases do not show to be within; of too few cases nothing is said. */
+	if (probe->difference < -limits->auc_margin)
 		oq_gate_find(out, codes[kind][probe->retrained], probe->difference, -limits->auc_margin);
+	else if (powered)
+		at_most(out, unshown[kind][probe->retrained], probe->p_adjusted, 0.05);
 }
 
 static void judge_endpoints(const oq_gate_limits *limits, oq_gate_result *out)

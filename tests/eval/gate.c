@@ -69,6 +69,30 @@ static oq_gate_result run_labelled(const char *candidate, const oq_gate_endpoint
 	return result;
 }
 
+/* A margin a little wider than the worst difference: within it, but not shown to be. */
+static void check_unshown(const oq_matrix *x, const oq_gate_endpoint *endpoint, const int64_t *group, const oq_gate_endpoint_result *seen)
+{
+	const oq_gate_probe *worst = &seen->probes[0];
+	for (int i = 1; i < seen->probe_count; i++)
+		worst = seen->probes[i].difference < worst->difference ? &seen->probes[i] : worst;
+	oq_gate_limits limits = oq_gate_defaults(false);
+	limits.auc_margin = 0.5 * worst->se - worst->difference;
+	limits.positives = 1;
+	oq_matrix bad = read_matrix("A_m2_bad");
+	oq_gate_input input = {.reference = *x, .candidate = bad, .endpoints = endpoint, .endpoint_count = 1, .group = group, .threads = 1};
+	oq_gate_result result;
+	oq_error err = {0};
+	OQ_REQUIRE(oq_gate_run(&input, &limits, "t", &result, &err) == OQ_OK);
+	const char *code = worst->kind[0] == 'l' ? (worst->retrained ? "F6_LOGISTIC_NEW" : "F6_LOGISTIC_OLD") : worst->retrained ? "F6_KNN_NEW" : "F6_KNN_OLD";
+	char unshown[32];
+	snprintf(unshown, sizeof unshown, "%s_P", code);
+	OQ_CHECK(has(&result, unshown) && !has(&result, code));
+	limits.auc_margin = -0.5 * worst->difference;
+	OQ_REQUIRE(oq_gate_run(&input, &limits, "t", &result, &err) == OQ_OK);
+	OQ_CHECK(has(&result, code) && !has(&result, unshown));
+	free_matrix(&bad);
+}
+
 /* A class that one dimension tells, and the golden cohort's time to an event. */
 static void check_endpoints(void)
 {
@@ -93,6 +117,7 @@ static void check_endpoints(void)
 		OQ_CHECK(int8.endpoints[0].probes[i].p_adjusted >= int8.endpoints[0].probes[i].p);
 	OQ_CHECK(bad.verdict == OQ_VERDICT_FAIL && has(&bad, "F6_FLIPS") && has(&bad, "F6_CALIBRATION"));
 	OQ_CHECK(shift.verdict == OQ_VERDICT_FAIL);
+	check_unshown(&x, endpoints, group, &bad.endpoints[0]);
 	oq_gate_result same = run_labelled("A_m2", endpoints, 2, NULL);
 	OQ_CHECK(same.detectable_margin <= 0 && same.endpoints[0].flips_up + same.endpoints[0].flips_down == 0 && same.finding_count == 0 && same.shortage_count == 0);
 	for (int64_t r = 3; r < x.rows; r++)
