@@ -142,6 +142,7 @@ typedef struct oq_scan_options {
 	bool allow_shear;        /* tilted gantries: resampled through the full affine, with a warning; else refused */
 	bool dicom;              /* a folder is a DICOM series, which the command dcm2niix converts in a process of its own */
 	const char *name;        /* what messages call the scan instead of its path; or NULL */
+	const char *index_dir;   /* of oq_index_scans, oq_embed and oq_extract: folder of the indexes of packed scans; NULL: beside each scan */
 } oq_scan_options;
 
 /* NIfTI-1 and -2 (.nii, .nii.gz, .hdr/.img), MetaImage (.mhd, .mha), NRRD (.nrrd, .nhdr). OQ_E_INPUT with a reason code (docs/formats.md).
@@ -208,6 +209,7 @@ typedef struct oq_job_summary {
 	int64_t rows, failed; /* with any package */
 	int64_t resumed;      /* of the rows, taken over from an earlier run */
 	int lanes;            /* rows computed side by side */
+	int64_t indexed, unfit; /* scans that were read by their index; that had one which did not fit (they were decoded whole) */
 	char first_failure[512]; /* "row 3 (line 5): ..." */
 	double seconds;
 } oq_job_summary;
@@ -238,6 +240,12 @@ OQ_API oq_status oq_dataset(const oq_dataset_options *options, char **json, oq_e
 OQ_API oq_status oq_inspect_manifest(const oq_job *job, oq_job_summary *summary, char **json, oq_error *err);
 /* The patches themselves, [rows,1,D,H,W], with the same companions. Needs a manifest. */
 OQ_API oq_status oq_extract(const oq_job *job, oq_job_summary *summary, oq_error *err);
+
+/* Indexes of packed scans, by which oq_embed and oq_extract read only what their patches need of a scan: of `scans`, or of those of job->manifest (only its
+ * image_path is looked at). Used of the job are manifest, root, path_map, log_paths, threads, scan, progress, context and cancel. A good index is kept;
+ * scans that are raw or small need none. OQ_E_SOME_ROWS when some scans failed, OQ_E_INPUT when all did. `json` (free with oq_string_free; may be NULL):
+ * how many of which, and every failure. An index holds parts of its scan (docs/formats.md). */
+OQ_API oq_status oq_index_scans(const oq_job *job, const char *const *scans, int64_t count, char **json, oq_error *err);
 
 /* All shards of one cohort and package (.npy, .csv and .json each; in any order) -> what one run would have written, byte for byte. OQ_E_INPUT
  * (E_SHARDS) when one is missing, twice there, or made by another job or processor. OQ_E_SOME_ROWS and OQ_E_INPUT as oq_embed. */

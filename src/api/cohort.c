@@ -50,6 +50,8 @@ static oq_status check_job(const oq_cohort *c)
 			(long long)job->shard_count);
 	for (int i = 0; i < job->package_count; i++)
 		OQ_TRY(check_output(job, job->outputs[i], c->err));
+	if (job->scan.index_dir && !oq_is_folder(job->scan.index_dir))
+		return oq_fail(c->err, OQ_E_USAGE, "E_ARGUMENT", "%s: is no folder, expected the one that index wrote to", job->scan.index_dir);
 	return OQ_OK;
 }
 
@@ -258,8 +260,8 @@ static oq_status run_cohort(oq_cohort *c)
 static void summarise(const oq_cohort *c, oq_job_summary *summary)
 {
 	const failures f = find_failures(c);
-	*summary = (oq_job_summary){.rows = c->span.end - c->span.first, .failed = f.count, .resumed = c->resumed, .lanes = c->lane_count,
-		.seconds = oq_seconds() - c->start};
+	*summary = (oq_job_summary){.rows = c->span.end - c->span.first, .failed = f.count, .resumed = c->resumed, .indexed = c->indexed,
+		.unfit = c->unfit, .lanes = c->lane_count, .seconds = oq_seconds() - c->start};
 	memcpy(summary->first_failure, f.message, sizeof f.message);
 }
 

@@ -30,7 +30,7 @@ typedef struct oq_cohort {
 	size_t patch_floats, result_floats;
 	oq_journal *journal;
 	double synced;           /* when */
-	int64_t done, resumed;
+	int64_t done, resumed, indexed, unfit; /* rows; scans (oq_job_summary) */
 	double start;
 	oq_error *err;
 } oq_cohort;

@@ -44,6 +44,7 @@ oq_status oq_session_lane(oq_session *session, int lane, const float *patch, flo
 typedef const float *(*oq_patch_source)(void *context, int64_t index, int lane);
 oq_status oq_session_run_from(oq_session *session, oq_patch_source source, void *context, int64_t count, float *embeddings, oq_error *err);
 
+bool oq_is_folder(const char *path);
 /* oq_scan_open, but voxels stay in the file until a patch needs them, and values are judged patch by patch. Loading reads what is left. */
 oq_status oq_scan_open_lazily(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err);
 oq_status oq_scan_load(const oq_scan *scan, oq_error *err);

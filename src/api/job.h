@@ -36,6 +36,7 @@ typedef struct oq_rows {
 typedef struct oq_columns {
 	const char *root, *map, *mask;
 	bool boxes;
+	bool scans_only; /* no seeds are needed */
 } oq_columns;
 
 /* A path of the manifest as one that can be opened; free with oq_free, NULL when out of memory. */

@@ -280,6 +280,9 @@ static oq_status run_in_scan(work *w, int64_t index, int lane, oq_error *err)
 	oq_scan *finished = NULL;
 #pragma omp critical(oq_cohort)
 	if (--slot->left == 0) {
+		oq_index_use use = slot->scan ? oq_volume_index_use(slot->scan->volume) : OQ_INDEX_UNUSED;
+		w->c->indexed += use == OQ_INDEX_USED;
+		w->c->unfit += use == OQ_INDEX_UNFIT;
 		finished = slot->scan;
 		slot->scan = NULL;
 	}

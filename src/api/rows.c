@@ -208,7 +208,7 @@ oq_status oq_rows_read(const char *manifest, const oq_columns *columns, oq_rows 
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "manifest: seeds are either points of masks or centres of boxes, not both");
 	if (s.wish->mask)
 		s.needed[1] = s.wish->mask;
-	else
+	else if (!s.wish->scans_only)
 		memcpy(s.needed, s.wish->boxes ? box_columns : seed_columns, s.wish->boxes ? sizeof box_columns : sizeof seed_columns);
 	OQ_TRY(oq_table_read(manifest, &table, err));
 	oq_status status = find_columns(table, &s, err);

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <sys/stat.h>
 
-static bool is_folder(const char *path)
+bool oq_is_folder(const char *path)
 {
 	struct stat info;
 	return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
@@ -25,11 +25,12 @@ oq_status oq_scan_open_lazily(const char *path, const oq_scan_options *options, 
 		volume_options.assume_orientation = options->assume_orientation;
 		volume_options.allow_shear = options->allow_shear;
 		volume_options.name = options->name;
+		volume_options.index_folder = options->index_dir;
 	}
 	oq_scan *scan = oq_calloc(1, sizeof *scan);
 	if (!scan)
 		return oq_fail_memory(err, path, sizeof *scan);
-	bool series = options && options->dicom && is_folder(path);
+	bool series = options && options->dicom && oq_is_folder(path);
 	const oq_float_state state = oq_float_enter();
 	oq_status status = (series ? oq_dicom_read : oq_volume_open)(path, &volume_options, &scan->volume, err);
 	oq_float_leave(state);

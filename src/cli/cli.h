@@ -52,6 +52,8 @@ extern const char *const oq_cli_convolutions[];
 double oq_cli_seconds(void);
 /* "x,y,z" into three numbers. */
 bool oq_cli_triple(const char *text, double out[3]);
+/* By its name: .csv, .jsonl, .ndjson. */
+bool oq_cli_is_manifest(const char *path);
 /* 0 when the folder is there now, else an exit code after a message. */
 int oq_cli_make_folder(const char *path);
 /* A text as JSON has it, in quotes. */
@@ -76,8 +78,8 @@ extern volatile int oq_cli_signal;
  * what they write is whole or not there. */
 volatile int *oq_cli_cancel(void);
 
-extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_dataset, oq_command_patches, oq_command_embed, oq_command_merge,
-	oq_command_quantize, oq_command_compare, oq_command_certify, oq_command_similarity, oq_command_robustness, oq_command_saliency,
+extern const oq_command oq_command_models, oq_command_convert, oq_command_inspect, oq_command_dataset, oq_command_patches, oq_command_embed, oq_command_index,
+	oq_command_merge, oq_command_quantize, oq_command_compare, oq_command_certify, oq_command_similarity, oq_command_robustness, oq_command_saliency,
 	oq_command_report, oq_command_evaluate, oq_command_evaluate_survival, oq_command_bench;
 
 #endif

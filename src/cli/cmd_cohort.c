@@ -77,12 +77,16 @@ static int report(const oq_job *job, const oq_job_summary *summary, oq_status st
 		for (int i = 0; i < job->package_count; i++) {
 			printf("{\"output\": ");
 			oq_cli_put_quoted(job->outputs[i]);
-			printf(", \"rows\": %lld, \"failed\": %lld, \"resumed\": %lld, \"lanes\": %d, \"seconds\": %.3f}\n", (long long)summary->rows,
-				(long long)summary->failed, (long long)summary->resumed, summary->lanes, summary->seconds);
+			printf(", \"rows\": %lld, \"failed\": %lld, \"resumed\": %lld, \"lanes\": %d, \"indexed_scans\": %lld, \"unfit_indexes\": %lld, \"seconds\": %.3f}\n",
+				(long long)summary->rows, (long long)summary->failed, (long long)summary->resumed, summary->lanes, (long long)summary->indexed,
+				(long long)summary->unfit, summary->seconds);
 		}
 	else if (written && !common->quiet)
 		for (int i = 0; i < job->package_count; i++)
 			printf("wrote %s: %lld rows, %lld failed, %.2f s\n", job->outputs[i], (long long)summary->rows, (long long)summary->failed, summary->seconds);
+	if (summary->unfit && !common->quiet)
+		fprintf(stderr, "oncoquant: warning: %lld scans have an index that is damaged or not theirs; they were decoded whole; run index again\n",
+			(long long)summary->unfit);
 	return status == OQ_OK ? oq_cli_flush() : oq_cli_fail(err);
 }
 
@@ -99,6 +103,7 @@ static int run_job(const oq_command *command, oq_status (*act)(const oq_job *, o
 		{.name = "--patches", .kind = OQ_OPTION_TEXT, .target = &j.job.patches, .value_name = "FILE.npy", .help = "ready patches [N,1,D,H,W] instead of a manifest"},
 		OQ_MANIFEST_OPTIONS(j),
 		OQ_SCAN_OPTIONS(j),
+		{.name = "--index-dir", .kind = OQ_OPTION_TEXT, .target = &j.job.scan.index_dir, .value_name = "DIR", .help = "folder of indexes (default: beside the scans); see index"},
 		{.name = "--threads", .short_name = "-t", .kind = OQ_OPTION_INT, .target = &threads, .value_name = "N", .low = 1, .high = 4096, .help = "default: the processors granted"},
 		{.name = "--resume", .kind = OQ_OPTION_FLAG, .target = &j.job.resume, .help = "continue an unfinished run; begin where there is none"},
 		{.name = "--shard", .kind = OQ_OPTION_TEXT, .target = &shard, .value_name = "I/N", .help = "only this part of the rows; see merge"},

@@ -182,16 +182,6 @@ static int inspect_manifest(const oq_job *job, const oq_common *common)
 	return status != OQ_OK ? oq_cli_fail(&err) : code ? code : oq_cli_flush();
 }
 
-static bool is_manifest(const char *path)
-{
-	static const char *const ends[] = {".csv", ".jsonl", ".ndjson"};
-	size_t n = strlen(path);
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-		if (n > strlen(ends[i]) && !strcmp(path + n - strlen(ends[i]), ends[i]))
-			return true;
-	return false;
-}
-
 #define MOST 65 /* packages and a manifest */
 
 static int run(int argc, char **argv)
@@ -217,7 +207,7 @@ static int run(int argc, char **argv)
 	if ((code = oq_cli_job_finish(&j)))
 		return code;
 	const char *path = arguments[count - 1];
-	if (is_manifest(path)) {
+	if (oq_cli_is_manifest(path)) {
 		j.job.manifest = path;
 		j.job.packages = arguments;
 		j.job.package_count = count - 1;

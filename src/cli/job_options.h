@@ -21,17 +21,21 @@ extern const char *const oq_cli_geometries[], *const oq_cli_coordinates[], *cons
 	{.name = "--allow-shear", .kind = OQ_OPTION_FLAG, .target = &(j).job.scan.allow_shear, .help = "read tilted gantries, through the full affine"}, \
 	{.name = "--dicom", .kind = OQ_OPTION_FLAG, .target = &(j).job.scan.dicom, .help = "folders are DICOM series; dcm2niix converts them"}
 
+/* Where a manifest's scans are, and what messages call them. */
+#define OQ_PATH_OPTIONS(j)                                                                                                                       \
+	{.name = "--root", .kind = OQ_OPTION_TEXT, .target = &(j).job.root, .value_name = "DIR", .help = "folder of the manifest's relative paths (default: its own)"}, \
+	{.name = "--path-map", .kind = OQ_OPTION_TEXT, .target = &(j).job.path_map, .value_name = "OLD=NEW", .help = "paths that begin with OLD begin with NEW instead"}, \
+	{.name = "--log-paths", .kind = OQ_OPTION_FLAG, .target = &(j).job.log_paths, .help = "name scans by their paths in messages"}
+
 /* What a manifest's rows say. */
 #define OQ_MANIFEST_OPTIONS(j)                                                                                                                   \
 	{.name = "--coords", .kind = OQ_OPTION_CHOICE, .target = &(j).coords, .value_name = "lps|ras|voxel", .choices = oq_cli_coordinates, .help = "what the manifest's coordinates mean (lps: millimetres)"}, \
-	{.name = "--root", .kind = OQ_OPTION_TEXT, .target = &(j).job.root, .value_name = "DIR", .help = "folder of the manifest's relative paths (default: its own)"}, \
-	{.name = "--path-map", .kind = OQ_OPTION_TEXT, .target = &(j).job.path_map, .value_name = "OLD=NEW", .help = "paths that begin with OLD begin with NEW instead"}, \
+	OQ_PATH_OPTIONS(j), \
 	{.name = "--mask-column", .kind = OQ_OPTION_TEXT, .target = &(j).job.mask_column, .value_name = "COLUMN", .help = "seeds are points of the label masks named there"}, \
 	{.name = "--label", .kind = OQ_OPTION_INT, .target = &(j).job.mask_label, .value_name = "N", .low = 1, .high = 1000000, .help = "of masks (default: the only one)"}, \
 	{.name = "--mask-point", .kind = OQ_OPTION_CHOICE, .target = &(j).mask_point, .value_name = "centroid|box", .choices = oq_cli_mask_points, .help = "of the label: centroid (default), centre of its box"}, \
 	{.name = "--boxes", .kind = OQ_OPTION_FLAG, .target = &(j).job.boxes, .help = "seeds are centres of minX,minY,minZ,maxX,maxY,maxZ"}, \
-	{.name = "--strict", .kind = OQ_OPTION_FLAG, .target = &(j).job.strict, .help = "a row with a warning fails"}, \
-	{.name = "--log-paths", .kind = OQ_OPTION_FLAG, .target = &(j).job.log_paths, .help = "name scans by their paths in messages"}
+	{.name = "--strict", .kind = OQ_OPTION_FLAG, .target = &(j).job.strict, .help = "a row with a warning fails"}
 
 /* Puts the choices into the job; 0, or an exit code after a message. */
 int oq_cli_job_finish(oq_cli_job *job);

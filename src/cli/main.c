@@ -10,9 +10,9 @@
 volatile int oq_cli_signal;
 
 static const oq_command *const commands[] = {
-	&oq_command_models, &oq_command_convert, &oq_command_inspect, &oq_command_dataset, &oq_command_patches, &oq_command_embed, &oq_command_merge,
-	&oq_command_quantize, &oq_command_compare, &oq_command_certify, &oq_command_similarity, &oq_command_robustness, &oq_command_saliency, &oq_command_report,
-	&oq_command_evaluate, &oq_command_bench};
+	&oq_command_models, &oq_command_convert, &oq_command_inspect, &oq_command_dataset, &oq_command_index, &oq_command_patches, &oq_command_embed,
+	&oq_command_merge, &oq_command_quantize, &oq_command_compare, &oq_command_certify, &oq_command_similarity, &oq_command_robustness,
+	&oq_command_saliency, &oq_command_report, &oq_command_evaluate, &oq_command_bench};
 
 static void on_signal(int number)
 {

@@ -30,6 +30,16 @@ int oq_cli_make_folder(const char *path)
 	return oq_cli_fail(&err);
 }
 
+bool oq_cli_is_manifest(const char *path)
+{
+	static const char *const ends[] = {".csv", ".jsonl", ".ndjson"};
+	size_t n = strlen(path);
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		if (n > strlen(ends[i]) && !strcmp(path + n - strlen(ends[i]), ends[i]))
+			return true;
+	return false;
+}
+
 void oq_cli_put_quoted(const char *text)
 {
 	cJSON *string = cJSON_CreateString(text);

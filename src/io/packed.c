@@ -1,5 +1,5 @@
-/* Compressed voxels: their stream is decoded by one reader from its beginning to its end, where its checksum is, and only slices that somebody wants
- * are kept. Slices that are wanted later cost another pass, so users say first what they will need. */
+/* Compressed voxels: without an index (indexed.c) their stream is decoded by one reader from its beginning to its end, where its checksum is, and only
+ * slices that somebody wants are kept. Slices that are wanted later cost another pass, so users say first what they will need. */
 #include "voxels.h"
 
 /* Past what is not wanted, before the voxels or behind them. */
@@ -32,8 +32,7 @@ static oq_status decode_run(const oq_volume *v, int64_t first, int64_t end, oq_e
 static oq_status decode(const oq_volume *v, oq_error *err)
 {
 	oq_voxels *s = v->source;
-	unsigned char after;
-	size_t extra;
+	uint64_t extra;
 	OQ_TRY(pass(s, s->skip, "before", err));
 	for (int64_t at = 0, next; at < v->dims[2]; at = next) {
 		bool wanted = s->slices[at].state == OQ_SLICE_WANTED;
@@ -42,8 +41,8 @@ static oq_status decode(const oq_volume *v, oq_error *err)
 		OQ_TRY(decode_run(v, at, next, err));
 	}
 	OQ_TRY(pass(s, s->behind, "behind", err));
-	/* Reading on makes gzip check its checksum and length. */
-	OQ_TRY(oq_stream_read(s->stream, &after, 1, &extra, err));
+	/* Reading on to the end makes gzip check its checksum and length: bytes too many may be what damage made of voxels. */
+	OQ_TRY(oq_stream_pass(s->stream, UINT64_MAX, &extra, err));
 	s->trailing = extra || oq_stream_has_garbage(s->stream);
 	return OQ_OK;
 }
@@ -64,7 +63,10 @@ static oq_status decode_twice(const oq_volume *v, oq_error *err)
 oq_status oq_voxels_unpack(const oq_volume *v, oq_error *err)
 {
 	oq_voxels *s = v->source;
-	oq_status status = decode_twice(v, err);
+	bool done;
+	oq_status status = oq_voxels_unpack_parts(v, &done, err);
+	if (status == OQ_OK && !done)
+		status = decode_twice(v, err);
 	s->unpacked |= status == OQ_OK;
 	for (int64_t k = 0; k < v->dims[2] && status == OQ_OK; k++)
 		if (s->slices[k].state == OQ_SLICE_WANTED)

@@ -21,6 +21,8 @@ struct oq_stream {
 	oq_inflater *fast;        /* decodes what follows a header; NULL: z does, or never was asked for */
 	bool hurried, in_member;  /* `fast` is used; now */
 	bool gzip_member;         /* else a zlib stream */
+	oq_stream_watcher *watch; /* or NULL */
+	void *context;
 	z_stream z;
 	unsigned char *chunk, *passed; /* [OQ_INFLATE_BACK + CHUNK], of the file; [CHUNK], decoded for nobody */
 };
@@ -47,6 +49,7 @@ oq_status oq_stream_begin(oq_stream *s, uint64_t offset, bool inflate, oq_error 
 	if (s->inflating)
 		inflateEnd(&s->z);
 	s->inflating = s->ended = s->garbage = s->hurried = s->in_member = false;
+	s->watch = NULL;
 	s->at = s->start = offset;
 	if (!inflate)
 		return OQ_OK;
@@ -172,7 +175,7 @@ static int step(oq_stream *s)
 {
 	if (s->in_member)
 		return oq_inflater_run(s->fast, &s->z);
-	int code = inflate(&s->z, s->hurried ? Z_BLOCK : Z_NO_FLUSH);
+	int code = inflate(&s->z, s->hurried || s->watch ? Z_BLOCK : Z_NO_FLUSH);
 	if (s->hurried && code == Z_OK && s->z.data_type & 128) { /* bit 7: a header has ended */
 		oq_inflater_begin(s->fast, s->gzip_member);
 		s->in_member = true;
@@ -192,6 +195,8 @@ static oq_status read_gzip(oq_stream *s, unsigned char *buffer, size_t bytes, si
 		s->z.avail_out = (uInt)some;
 		int code = step(s);
 		some -= s->z.avail_out;
+		if (s->watch && (code == Z_OK || code == Z_STREAM_END))
+			OQ_TRY(s->watch(s->context, &s->z, s->at - s->z.avail_in, buffer + *got, some, err));
 		*got += some;
 		if (code == Z_STREAM_END)
 			OQ_TRY(next_member(s, err));
@@ -227,10 +232,16 @@ oq_status oq_stream_pass(oq_stream *s, uint64_t bytes, uint64_t *got, oq_error *
 	return OQ_OK;
 }
 
+void oq_stream_watch(oq_stream *s, oq_stream_watcher *watch, void *context)
+{
+	s->watch = watch;
+	s->context = context;
+}
+
 bool oq_stream_hurry(oq_stream *s)
 {
 	unsigned char magic[2];
-	if (!s->inflating || s->size - s->start < 2 || oq_file_read_at(s->fd, s->path, magic, 2, s->start, OQ_E_INPUT, NULL) != OQ_OK)
+	if (s->watch || !s->inflating || s->size - s->start < 2 || oq_file_read_at(s->fd, s->path, magic, 2, s->start, OQ_E_INPUT, NULL) != OQ_OK)
 		return false;
 	if (!s->fast)
 		s->fast = oq_inflater_make();

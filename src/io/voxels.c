@@ -12,7 +12,7 @@
 
 oq_status oq_voxels_make(const oq_volume *volume, const char *path, const oq_volume_options *options, oq_voxels **out, oq_error *err)
 {
-	const char *name = options ? options->name : NULL;
+	const char *name = options ? options->name : NULL, *folder = options ? options->index_folder : NULL;
 	oq_voxels *v = oq_calloc(1, sizeof *v);
 	if (!v)
 		return oq_fail_memory(err, path, sizeof *v);
@@ -20,8 +20,9 @@ oq_status oq_voxels_make(const oq_volume *volume, const char *path, const oq_vol
 	v->nonfinite_as_air = options && options->nonfinite_as_air;
 	v->path = oq_strdup(path);
 	v->name = name ? oq_strdup(name) : NULL;
+	v->index_folder = folder ? oq_strdup(folder) : NULL;
 	v->slices = oq_calloc((size_t)volume->dims[2], sizeof *v->slices);
-	if (v->path && v->slices && (v->name || !name)) {
+	if (v->path && v->slices && (v->name || !name) && (v->index_folder || !folder)) {
 		*out = v;
 		return OQ_OK;
 	}
@@ -37,6 +38,7 @@ void oq_voxels_free(oq_voxels *v)
 	oq_stream_close(v->stream);
 	oq_free(v->path);
 	oq_free(v->name);
+	oq_free(v->index_folder);
 	oq_free(v->slices);
 	oq_free(v);
 }
@@ -66,21 +68,48 @@ static void swap_bytes(unsigned char *bytes, size_t count, size_t item)
 		}
 }
 
+#define LANES 16
+
+/* Values lane by lane, so that the compiler uses vectors: neither order nor number of the lanes changes what comes out. */
+static void look_at_values(const float *values, size_t count, float low[LANES], float high[LANES], int32_t bad[LANES])
+{
+	size_t i = 0;
+	for (; i + LANES <= count; i += LANES)
+		for (int k = 0; k < LANES; k++) {
+			float x = values[i + (size_t)k];
+			low[k] = x < low[k] ? x : low[k];
+			high[k] = x > high[k] ? x : high[k];
+			bad[k] += !(x - x == 0.0f);
+		}
+	for (; i < count; i++) {
+		float x = values[i];
+		low[0] = x < low[0] ? x : low[0];
+		high[0] = x > high[0] ? x : high[0];
+		bad[0] += !(x - x == 0.0f);
+	}
+}
+
 static oq_slice_look look_at(const oq_volume *v, int64_t k)
 {
-	float values[4096];
+	float values[4096], low[LANES], high[LANES];
 	oq_slice_look l = {.low = INFINITY, .high = -INFINITY};
+	for (int i = 0; i < LANES; i++) {
+		low[i] = INFINITY;
+		high[i] = -INFINITY;
+	}
 	const unsigned char *voxels = oq_slice_start(v, k);
 	size_t count = slice_voxels(v);
 	for (size_t at = 0; at < count; at += 4096) {
 		size_t some = count - at < 4096 ? count - at : 4096;
 		oq_dtype_to_f32(v->dtype, voxels + at * oq_dtype_size(v->dtype), some, values);
-		for (size_t i = 0; i < some; i++) {
-			float x = values[i];
-			l.low = x < l.low ? x : l.low;
-			l.high = x > l.high ? x : l.high;
-			l.bad += !(x - x == 0.0f);
-		}
+		int32_t bad[LANES] = {0};
+		look_at_values(values, some, low, high, bad);
+		for (int i = 0; i < LANES; i++)
+			l.bad += bad[i];
+	}
+	for (int i = 0; i < LANES; i++) {
+		l.low = low[i] < l.low ? low[i] : l.low;
+		l.high = high[i] > l.high ? high[i] : l.high;
 	}
 	return l;
 }
@@ -187,6 +216,11 @@ oq_status oq_volume_need(const oq_volume *v, int64_t first, int64_t end, oq_erro
 	}
 	pthread_mutex_unlock(&s->lock);
 	return status;
+}
+
+oq_index_use oq_volume_index_use(const oq_volume *v)
+{
+	return v->source ? v->source->index_use : OQ_INDEX_UNUSED;
 }
 
 oq_status oq_volume_load(oq_volume *v, oq_error *err)

@@ -29,6 +29,8 @@ struct oq_voxels {
 	bool swapped;          /* until a slice is ready */
 	bool nonfinite_as_air;
 	char *path, *name;     /* of the scan; name, in messages instead of the path, or NULL */
+	char *index_folder;    /* or NULL: beside the stream's file */
+	oq_index_use index_use;
 	oq_slice_look *slices; /* [dims[2]] */
 };
 
@@ -37,7 +39,10 @@ void oq_voxels_free(oq_voxels *voxels);
 size_t oq_slice_bytes(const oq_volume *volume);
 /* Slice k in memory. */
 unsigned char *oq_slice_start(const oq_volume *volume, int64_t k);
-/* Of a packed volume: decodes all of the stream and keeps the slices that are wanted, which are held afterwards. The lock is the caller's. */
+/* Of a packed volume: decodes all of the stream, or what is needed of it, and keeps the slices that are wanted, which are held
+ * afterwards. The lock is the caller's. */
 oq_status oq_voxels_unpack(const oq_volume *volume, oq_error *err);
+/* The same by the stream's index; not *done when there is none that fits, or hardly less than all is wanted. */
+oq_status oq_voxels_unpack_parts(const oq_volume *volume, bool *done, oq_error *err);
 
 #endif

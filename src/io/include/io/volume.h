@@ -17,7 +17,15 @@ typedef struct oq_volume_options {
 	int64_t volume;   /* of a 4-D NIfTI file, from 1; 0 = refuse several */
 	bool nonfinite_as_air, assume_orientation, allow_shear; /* else refused */
 	const char *name; /* in messages, instead of the path; or NULL */
+	const char *index_folder; /* of indexes (io/index.h); NULL: they lie beside the scans */
 } oq_volume_options;
+
+/* Of a packed scan. */
+typedef enum oq_index_use {
+	OQ_INDEX_UNUSED = 0, /* there is none, or nearly all of the scan was asked for */
+	OQ_INDEX_USED,
+	OQ_INDEX_UNFIT       /* it is damaged, or another scan's: the scan was decoded whole */
+} oq_index_use;
 
 typedef struct oq_voxels oq_voxels;
 
@@ -38,11 +46,12 @@ oq_status oq_volume_read(const char *path, const oq_volume_options *options, oq_
 oq_status oq_volume_open(const char *path, const oq_volume_options *options, oq_volume **out, oq_error *err);
 /* Slices [first,end) along k will be needed: to be said before the first of them is, of a compressed file. Thread-safe. */
 void oq_volume_want(const oq_volume *volume, int64_t first, int64_t end);
-/* A compressed file is decoded to its end, checksums included, and of its slices those are kept that are wanted by now (others would cost another
- * pass). Later calls, and raw files, need nothing. Its warnings are in `notes` afterwards. */
+/* A compressed file is decoded, to its end, checksums included, or by its index where that has what is wanted; of its slices those are kept that are wanted by
+ * now (others would cost another pass). Later calls, and raw files, need nothing. Its warnings are in `notes` afterwards. */
 oq_status oq_volume_unpack(oq_volume *volume, oq_error *err);
 /* Slices [first,end) along k are in `voxels` afterwards, read and looked at once. Thread-safe. */
 oq_status oq_volume_need(const oq_volume *volume, int64_t first, int64_t end, oq_error *err);
+oq_index_use oq_volume_index_use(const oq_volume *volume);
 /* All of them. */
 oq_status oq_volume_load(oq_volume *volume, oq_error *err);
 /* What the values of slices that were asked for say: E_NONFINITE and E_HU_RANGE refuse, warnings go to `notes`, which may be NULL. */
