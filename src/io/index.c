@@ -151,7 +151,8 @@ oq_status oq_index_window(const oq_index *x, uint64_t which, unsigned char windo
 	return OQ_OK;
 }
 
-static oq_status write_all(const oq_index *x, const unsigned char header[HEADER], const unsigned char *table, const unsigned char *const *windows, oq_error *err)
+static oq_status write_all(const oq_index *x, const unsigned char header[HEADER], const unsigned char *table, const unsigned char *const *windows,
+	oq_error *err)
 {
 	oq_outfile *file = NULL;
 	OQ_TRY(oq_outfile_open(x->path, &file, err));

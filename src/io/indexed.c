@@ -68,7 +68,8 @@ static oq_status decode_part(reader *r, uint64_t which)
 	const oq_voxels *s = r->volume->source;
 	const oq_index_point *p = &r->index.points[which];
 	uint64_t first = p->in - (p->bits > 0);
-	oq_part part = {.in_bytes = (size_t)(p[1].in - first), .bits = p->bits, .window = p->window_bytes ? r->window : NULL, .out_bytes = (size_t)(p[1].out - p->out)};
+	oq_part part = {.in_bytes = (size_t)(p[1].in - first), .bits = p->bits, .window = p->window_bytes ? r->window : NULL,
+		.out_bytes = (size_t)(p[1].out - p->out)};
 	if (!make_room(&r->in, &r->in_room, part.in_bytes) || !make_room(&r->out, &r->out_room, part.out_bytes))
 		return oq_fail_memory(r->err, s->path, part.in_bytes + part.out_bytes);
 	if (first < s->offset)
