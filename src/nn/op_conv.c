@@ -239,6 +239,13 @@ static bool prefers_code_taps(const oq_conv_shape *shape, code_products products
 	return products == CODES_WIDE || (products == CODES_SMALL && small && !pointwise && oq_tap_i8_supports(shape));
 }
 
+#define LEAN_CHANNELS 128 /* of the input: below, what is done once per block of rows takes longer than oneDNN's blocks of columns gain */
+
+static bool may_be_lean(const oq_planner *planner, const oq_conv_shape *shape, code_products products)
+{
+	return products == CODES_SMALL && planner->isa == OQ_ISA_AVX2 && shape->in_channels >= LEAN_CHANNELS && oq_tap_i8_supports(shape);
+}
+
 static oq_conv_i8_desc codes_desc(const oq_planner *planner, const oq_step *step, const oq_conv_shape *shape, const oq_weights *w)
 {
 	return (oq_conv_i8_desc){.shape = *shape, .codes = w->codes, .zero = oq_step_input(step, 0)->zero, .isa = planner->isa, .vnni = planner->vnni};
@@ -271,7 +278,8 @@ static oq_status plan_codes(const oq_planner *planner, oq_step *step, const oq_c
 	return OQ_OK;
 }
 
-static oq_status plan_code_taps(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, oq_weights *w, oq_error *err)
+/* `lean`: leaves state->code_taps NULL unless the weights are such that oneDNN's products are slower. */
+static oq_status plan_code_taps(const oq_planner *planner, oq_step *step, const oq_conv_shape *shape, oq_weights *w, bool lean, oq_error *err)
 {
 	conv_state *state = step->state;
 	const oq_conv_i8_desc desc = codes_desc(planner, step, shape, w);
@@ -279,6 +287,11 @@ static oq_status plan_code_taps(const oq_planner *planner, oq_step *step, const 
 		return oq_fail(err, OQ_E_UNSUPPORTED, "E_CPU", "%s: sums %lld products of 8 bits, and this processor has no 8-bit dot product (VNNI): expected at most "
 			"%d, or a package made with --weight-bits 7", step->node->name, (long long)w->per_out, OQ_TAP_I8_MAX_SUM);
 	OQ_TRY(oq_tap_i8_create(&desc, &state->code_taps, err));
+	if (lean && !oq_tap_i8_is_lean(state->code_taps)) {
+		oq_tap_i8_free(state->code_taps);
+		state->code_taps = NULL;
+		return OQ_OK;
+	}
 	take_scales(planner, step, w, oq_tap_i8_method(state->code_taps));
 	step->scratch_bytes = oq_tap_i8_scratch_bytes(state->code_taps, planner->threads);
 	step->weight_bytes = oq_tap_i8_weight_bytes(state->code_taps);
@@ -368,7 +381,14 @@ static oq_status plan_i8(const oq_planner *planner, oq_step *step, const oq_conv
 		if (state->codes)
 			return OQ_OK;
 	}
-	return prefers_code_taps(shape, products) ? plan_code_taps(planner, step, shape, w, err) : plan_direct(planner, step, w, err);
+	if (prefers_code_taps(shape, products))
+		return plan_code_taps(planner, step, shape, w, false, err);
+	if (may_be_lean(planner, shape, products)) {
+		OQ_TRY(plan_code_taps(planner, step, shape, w, true, err));
+		if (state->code_taps)
+			return OQ_OK;
+	}
+	return plan_direct(planner, step, w, err);
 }
 
 static oq_status plan_layer(const oq_planner *planner, const oq_node *node, oq_step *step, oq_weights *w, oq_error *err)

@@ -350,6 +350,18 @@ static void check_problem(problem p)
 	free_problem(&p);
 }
 
+/* Filters that do not fit 16 bits once they are transformed, in `count` channels, of the first or of every other output. */
+static void check_wide(oq_conv_shape shape, int32_t zero, int64_t count, bool many)
+{
+	problem p = make_problem(shape, zero, CODES_EXTREME);
+	for (int64_t o = 0; o < (many ? shape.out_channels : 1); o += 2)
+		for (int64_t i = 0; i < count; i++)
+			memset(p.codes + 27 * (o * shape.in_channels + shape.in_channels - 1 - 5 * i), i % 2 ? 127 : -128, 27);
+	for (int64_t i = 0; i < p.outputs; i++)
+		p.sums[i] = naive_sum(&p, i / shape.out_channels, i % shape.out_channels);
+	check_problem(p);
+}
+
 static void check_conv(void)
 {
 	check_problem(make_problem(shape_of(16, 16, 6, 6, 6), 0, CODES_RANDOM));
@@ -363,6 +375,9 @@ static void check_conv(void)
 	check_problem(make_problem(shape_of(320, 16, 4, 3, 3), 0, CODES_RANDOM));
 	check_problem(make_problem(shape_of(320, 16, 3, 3, 5), 0, CODES_FULL)); /* sums of 209 million, 8 of which would not fit by far */
 	check_problem(make_problem(shape_of(16, 16, 13, 14, 15), 1, CODES_RANDOM)); /* more than one block */
+	check_wide(shape_of(16, 20, 4, 5, 3), 0, 2, true);
+	check_wide(shape_of(33, 16, 3, 7, 4), 128, 3, true);
+	check_wide(shape_of(64, 33, 4, 4, 4), 255, 1, false);
 }
 
 static void check_tap_problem(int64_t in, int64_t out, const int64_t geometry[5][3], int32_t zero, int kind, const char *method)
@@ -430,7 +445,8 @@ static void check_refusals(void)
 {
 	const variant plain = {OQ_ISA_PLAIN, false};
 	problem p = make_problem(shape_of(16, 2, 3, 3, 3), 0, CODES_FULL);
-	memset(p.codes, 127, 27); /* 343 * 127 is no number of 16 bits */
+	for (int64_t i = 0; i < 3; i++)
+		memset(p.codes + 27 * (5 * i + 1), 127, 27); /* 343 * 127 is no number of 16 bits: more than an eighth of the channels */
 	OQ_CHECK(!make_conv(&p, plain).winograd);
 	free_problem(&p);
 	p = make_problem(shape_of(480, 2, 1, 1, 1), 0, CODES_FULL); /* 480 * 27 * 95 * 255 is above 2^28 */

@@ -107,6 +107,13 @@ const char *oq_tap_i8_method(const oq_tap_i8 *conv)
 	return conv->bytes ? "taps-u8" : "taps-i16";
 }
 
+#define LEAN_COST 3.5 /* three and a half: bins of two steps or more, and hardly any step twice */
+
+bool oq_tap_i8_is_lean(const oq_tap_i8 *conv)
+{
+	return conv->bytes && oq_tap_u8_cost(conv->bytes) <= LEAN_COST;
+}
+
 static void add_product(const tap_call *call, const row_list *list, int64_t k, int64_t at, bool accumulate)
 {
 	call->state->multiply(list->count, k / 2, list->in, call->state->weights + at, list->sum, accumulate);

@@ -115,6 +115,11 @@ void oq_tap_u8_free(oq_tap_u8 *conv)
 	oq_free(conv);
 }
 
+double oq_tap_u8_cost(const oq_tap_u8 *conv)
+{
+	return conv->packed.cost;
+}
+
 size_t oq_tap_u8_weight_bytes(const oq_tap_u8 *conv)
 {
 	return conv->state.weight_bytes;

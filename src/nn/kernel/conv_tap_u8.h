@@ -12,6 +12,7 @@ typedef struct oq_tap_u8 oq_tap_u8;
  * fours, or weights too many of which could saturate. */
 oq_status oq_tap_u8_create(const oq_conv_i8_desc *desc, oq_tap_u8 **out, oq_error *err);
 void oq_tap_u8_free(oq_tap_u8 *conv);
+double oq_tap_u8_cost(const oq_tap_u8 *conv); /* pack_u8.h */
 size_t oq_tap_u8_weight_bytes(const oq_tap_u8 *conv);
 size_t oq_tap_u8_scratch_bytes(const oq_tap_u8 *conv, int threads);
 void oq_tap_u8_run(const oq_tap_u8 *conv, const uint8_t *x, const oq_conv_i8_epilogue *epilogue, void *scratch, int threads);

@@ -13,6 +13,8 @@
 #define LIST_MAX (2 * BLOCK_MAX) /* ... each of which may need another */
 #define WIDE_COST 16 / 3        /* instructions per step by products of 16 bits: five, and a third for widening weights */
 
+#define LANES (STEP / 2)
+
 typedef struct step {
 	int8_t weights[STEP];
 	uint8_t load[STEP]; /* [sign][lane of 16 bits]: sums of the weights of a sign */
@@ -21,12 +23,12 @@ typedef struct step {
 } step;
 
 typedef struct bin {
-	uint8_t load[STEP];
+	uint8_t room[STEP]; /* what its loads leave of the limit */
 	int count, members[BIN];
 } bin;
 
-/* What a pair has beyond the range goes to `left`; true when there is any. */
-static bool split_pair(int8_t *pair, int8_t *left)
+/* What a pair has beyond the range goes to `left`. */
+static void split_pair(int8_t *pair, int8_t *left)
 {
 	int above = (pair[0] > 0 ? pair[0] : 0) + (pair[1] > 0 ? pair[1] : 0) - LIMIT;
 	int below = (pair[0] < 0 ? pair[0] : 0) + (pair[1] < 0 ? pair[1] : 0) + LIMIT;
@@ -35,37 +37,54 @@ static bool split_pair(int8_t *pair, int8_t *left)
 	left[1] = (int8_t)(beyond - left[0]);
 	pair[0] = (int8_t)(pair[0] - left[0]);
 	pair[1] = (int8_t)(pair[1] - left[1]);
-	return beyond != 0;
 }
 
-/* False: nothing but zeros. */
-static bool weigh(step *s)
+/* The sums of either sign in each lane; returns the largest of them. */
+static int weigh(const int8_t weights[STEP], int16_t load[STEP])
 {
-	s->most = 0;
-	for (int lane = 0; lane < STEP / 2; lane++) {
-		int a = s->weights[2 * lane], b = s->weights[2 * lane + 1];
-		s->load[lane] = (uint8_t)((a > 0 ? a : 0) + (b > 0 ? b : 0));
-		s->load[STEP / 2 + lane] = (uint8_t)((a < 0 ? -a : 0) + (b < 0 ? -b : 0));
+	int16_t pairs[LANES], most = 0;
+	memcpy(pairs, weights, sizeof pairs);
+	for (int i = 0; i < LANES; i++) {
+		int16_t a = (int16_t)((int16_t)(pairs[i] * 256) >> 8), b = (int16_t)(pairs[i] >> 8); /* which is which does not matter */
+		load[i] = (int16_t)((a > 0 ? a : 0) + (b > 0 ? b : 0));
+		load[LANES + i] = (int16_t)((a < 0 ? -a : 0) + (b < 0 ? -b : 0));
 	}
 	for (int i = 0; i < STEP; i++)
-		s->most = s->load[i] > s->most ? s->load[i] : s->most;
-	return s->most > 0;
+		most = load[i] > most ? load[i] : most;
+	return most;
 }
 
-/* The steps of one list, `dense` being the first of them, panels apart; returns how many. */
+static void take_loads(step *s, const int16_t load[STEP], int most)
+{
+	s->most = (uint8_t)most;
+	for (int i = 0; i < STEP; i++)
+		s->load[i] = (uint8_t)load[i];
+}
+
+/* The steps of one list, `dense` being the first of them, panels apart; returns how many. Without `steps` they are only counted. */
 static int64_t collect(const int8_t *dense, int64_t count, step *steps)
 {
 	int64_t n = 0;
 	for (int64_t i = 0; i < count; i++) {
-		step *s = &steps[n], *left = &steps[n + 1];
-		bool any = false;
-		memcpy(s->weights, dense + i * PARTS * STEP, STEP);
-		for (int w = 0; w < STEP; w += 2)
-			any = split_pair(s->weights + w, left->weights + w) || any;
-		s->at = left->at = (uint16_t)(4 * i);
-		n += weigh(s);
-		if (any) /* so the step itself is there, too */
-			n += weigh(left);
+		const int8_t *weights = dense + i * PARTS * STEP;
+		int16_t load[STEP];
+		int most = weigh(weights, load);
+		bool split = most > LIMIT;
+		if (steps && most > 0) {
+			step *s = &steps[n];
+			s->at = (uint16_t)(4 * i);
+			memcpy(s->weights, weights, STEP);
+			if (split) {
+				s[1].at = s->at;
+				for (int w = 0; w < STEP; w += 2)
+					split_pair(s->weights + w, s[1].weights + w);
+				most = weigh(s[1].weights, load);
+				take_loads(s + 1, load, most);
+				most = weigh(s->weights, load);
+			}
+			take_loads(s, load, most);
+		}
+		n += (most > 0) + split;
 	}
 	return n;
 }
@@ -74,14 +93,14 @@ static bool fits(const bin *b, const step *s)
 {
 	uint8_t over = 0;
 	for (int i = 0; i < STEP; i++)
-		over |= b->load[i] + s->load[i] > LIMIT;
+		over |= s->load[i] > b->room[i];
 	return !over;
 }
 
 static void put(bin *b, const step *steps, int index)
 {
 	for (int i = 0; i < STEP; i++)
-		b->load[i] = (uint8_t)(b->load[i] + steps[index].load[i]);
+		b->room[i] = (uint8_t)(b->room[i] - steps[index].load[i]);
 	b->members[b->count++] = index;
 }
 
@@ -105,8 +124,10 @@ static int fill_bins(const step *steps, int count, bin bins[LIST_MAX])
 		int b = 0;
 		while (b < used && (bins[b].count == BIN || !fits(&bins[b], &steps[order[i]])))
 			b++;
-		if (b == used)
-			bins[used++] = (bin){0};
+		if (b == used) {
+			memset(bins[used].room, LIMIT, STEP);
+			bins[used++].count = 0;
+		}
 		put(&bins[b], steps, order[i]);
 	}
 	return used;
@@ -157,10 +178,9 @@ oq_status oq_u8_pack(const oq_u8_dense *d, oq_u8_packed *out, bool *worth, oq_er
 	memset(out->lists, 0, bytes);
 #pragma omp parallel for
 	for (int64_t i = 0; i < lists; i++) {
-		step steps[LIST_MAX];
 		const int8_t *first;
 		int64_t block = part_of(d, i, &first);
-		out->lists[i].first = collect(first, block, steps); /* their number, until all are known */
+		out->lists[i].first = collect(first, block, NULL); /* their number, until all are known */
 	}
 	for (int64_t i = 0; i < lists; i++) {
 		int64_t own = out->lists[i].first;
@@ -177,6 +197,7 @@ oq_status oq_u8_pack(const oq_u8_dense *d, oq_u8_packed *out, bool *worth, oq_er
 #pragma omp parallel for reduction(+ : cost)
 	for (int64_t i = 0; i < lists; i++)
 		cost += pack_list(d, i, out);
+	out->cost = (double)cost / (double)(d->products * d->steps * PARTS);
 	*worth = cost <= most;
 	return OQ_OK;
 }

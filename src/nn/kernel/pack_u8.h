@@ -20,6 +20,7 @@ typedef struct oq_u8_packed {
 	int8_t *weights;        /* [all steps][8][4] */
 	uint16_t *at;           /* [all steps] */
 	size_t bytes;
+	double cost;            /* instructions of the micro-kernel per row and step of 8 columns */
 } oq_u8_packed;
 
 /* What was allocated is oq_u8_release's to free, whatever is returned. */

@@ -18,6 +18,8 @@
 #define POSITIONS OQ_W16_POSITIONS
 #define NR OQ_GEMM16_NR
 #define TAPS 27
+#define TWICE_MAX 16
+#define TWICE_PART 8   /* of the input channels, so that what is multiplied twice costs little */
 #define LINE 32        /* 16-bit elements of a cache line */
 #define SUM_LIMIT ((int64_t)1 << 28) /* 8 times a sum below it is a signed number of 32 bits */
 
@@ -29,6 +31,8 @@ struct oq_conv_i8 {
 	int16_t *weights;  /* [position][panel][pair][32][2] */
 	size_t weight_bytes;
 	int64_t panels, pairs, tiles[3], tile_count;
+	int64_t twice[TWICE_MAX]; /* input channels with a filter too wide for 16 bits: they come a second time behind the others */
+	int64_t twice_count;
 	int64_t block;     /* tiles */
 	int64_t row, product_row; /* elements between positions of a block's input and of its products: odd in cache lines, against aliasing */
 };
@@ -81,34 +85,73 @@ static bool sums_fit(const oq_conv_i8_desc *desc)
 	return fit;
 }
 
-/* Two input channels of a panel, gathered first: the positions lie far apart. False when a weight does not fit. */
-static bool pack_pair(const oq_conv_i8 *conv, const int8_t *weights, int64_t panel, int64_t pair)
+static bool is_narrow(const int32_t turned[POSITIONS])
+{
+	bool narrow = true;
+	for (int p = 0; p < POSITIONS; p++)
+		narrow = narrow && turned[p] >= -INT16_MAX && turned[p] <= INT16_MAX;
+	return narrow;
+}
+
+/* False: more channels with wide filters than are worth it. */
+static bool find_wide(oq_conv_i8 *conv, const int8_t *weights)
+{
+	int64_t in = conv->shape.in_channels, most = in / TWICE_PART < TWICE_MAX ? in / TWICE_PART : TWICE_MAX;
+	for (int64_t i = 0; i < in; i++) {
+		int32_t turned[POSITIONS];
+		int64_t o = 0;
+		do
+			transform_filter(weights + (o * in + i) * TAPS, turned);
+		while (is_narrow(turned) && ++o < conv->shape.out_channels);
+		if (o == conv->shape.out_channels)
+			continue;
+		if (conv->twice_count == most)
+			return false;
+		conv->twice[conv->twice_count++] = i;
+	}
+	return true;
+}
+
+/* The filter of place `i` among the input channels, those that come twice included: a wide one is the sum of two halves, each of which fits. */
+static void filter_at(const oq_conv_i8 *conv, const int8_t *weights, int64_t o, int64_t i, int32_t turned[POSITIONS])
+{
+	int64_t in = conv->shape.in_channels;
+	bool again = i >= in;
+	const int8_t *g = weights + (o * in + (again ? conv->twice[i - in] : i)) * TAPS;
+	int8_t half[TAPS];
+	transform_filter(g, turned);
+	if (is_narrow(turned)) {
+		if (again)
+			memset(turned, 0, POSITIONS * sizeof *turned);
+		return;
+	}
+	for (int t = 0; t < TAPS; t++)
+		half[t] = (int8_t)(again ? g[t] - g[t] / 2 : g[t] / 2);
+	transform_filter(half, turned);
+}
+
+/* Two input channels of a panel, gathered first: the positions lie far apart. */
+static void pack_pair(const oq_conv_i8 *conv, const int8_t *weights, int64_t panel, int64_t pair)
 {
 	int16_t rows[POSITIONS][2 * NR] = {{0}};
-	int64_t in = conv->shape.in_channels, left = conv->shape.out_channels - panel * NR;
-	bool fit = true;
+	int64_t in = conv->shape.in_channels + conv->twice_count, left = conv->shape.out_channels - panel * NR;
 	for (int64_t o = 0; o < NR && o < left; o++)
 		for (int64_t i = 2 * pair; i < 2 * pair + 2 && i < in; i++) {
 			int32_t turned[POSITIONS];
-			transform_filter(weights + ((panel * NR + o) * in + i) * TAPS, turned);
-			for (int p = 0; p < POSITIONS; p++) {
-				fit = fit && turned[p] >= -INT16_MAX && turned[p] <= INT16_MAX;
+			filter_at(conv, weights, panel * NR + o, i, turned);
+			for (int p = 0; p < POSITIONS; p++)
 				rows[p][2 * o + i % 2] = (int16_t)turned[p];
-			}
 		}
 	for (int64_t p = 0; p < POSITIONS; p++)
 		memcpy(conv->weights + ((p * conv->panels + panel) * conv->pairs + pair) * 2 * NR, rows[p], sizeof rows[p]);
-	return fit;
 }
 
-static bool pack(const oq_conv_i8 *conv, const int8_t *weights)
+static void pack(const oq_conv_i8 *conv, const int8_t *weights)
 {
-	bool fit = true;
-#pragma omp parallel for collapse(2) reduction(&& : fit)
+#pragma omp parallel for collapse(2)
 	for (int64_t panel = 0; panel < conv->panels; panel++)
 		for (int64_t pair = 0; pair < conv->pairs; pair++)
-			fit = pack_pair(conv, weights, panel, pair) && fit;
-	return fit;
+			pack_pair(conv, weights, panel, pair);
 }
 
 const oq_w16_kernels *oq_w16_kernels_for(oq_isa isa)
@@ -135,7 +178,7 @@ static void lay_out(oq_conv_i8 *conv)
 {
 	const oq_conv_shape *s = &conv->shape;
 	conv->panels = (s->out_channels + NR - 1) / NR;
-	conv->pairs = (s->in_channels + 1) / 2;
+	conv->pairs = (s->in_channels + conv->twice_count + 1) / 2;
 	conv->tile_count = 1;
 	for (int i = 0; i < 3; i++) {
 		conv->tiles[i] = (s->out[i] + OUTS - 1) / OUTS;
@@ -157,6 +200,10 @@ oq_status oq_conv_i8_create(const oq_conv_i8_desc *desc, oq_conv_i8 **out, oq_er
 	if (!conv)
 		return oq_fail_memory(err, "convolution", sizeof *conv);
 	*conv = (oq_conv_i8){.shape = desc->shape, .zero = desc->zero, .kernels = oq_w16_kernels_for(desc->isa), .gemm = oq_gemm_i16_kernel(desc->isa, desc->vnni)};
+	if (!find_wide(conv, desc->codes)) {
+		oq_conv_i8_free(conv);
+		return OQ_OK;
+	}
 	lay_out(conv);
 	const int64_t extents[4] = {POSITIONS, conv->panels, conv->pairs, 2 * NR};
 	if (!oq_size_product(extents, 4, sizeof(int16_t), &conv->weight_bytes) || !(conv->weights = oq_alloc_aligned(conv->weight_bytes))) {
@@ -164,10 +211,8 @@ oq_status oq_conv_i8_create(const oq_conv_i8_desc *desc, oq_conv_i8 **out, oq_er
 		oq_conv_i8_free(conv);
 		return oq_fail_memory(err, "convolution", wanted);
 	}
-	if (pack(conv, desc->codes))
-		*out = conv;
-	else
-		oq_conv_i8_free(conv);
+	pack(conv, desc->codes);
+	*out = conv;
 	return OQ_OK;
 }
 
@@ -227,6 +272,18 @@ static void locate(const oq_conv_i8 *conv, int64_t tile, int64_t at[3])
 	at[2] = tile % conv->tiles[2] * OUTS;
 }
 
+/* A tile's transformed channels that are multiplied twice, and a zero where they are odd in number. */
+static void repeat_channels(const oq_conv_i8 *conv, int16_t *tile)
+{
+	int64_t in = conv->shape.in_channels, all = in + conv->twice_count;
+	for (int64_t p = 0; p < POSITIONS; p++, tile += conv->row) {
+		for (int64_t i = 0; i < conv->twice_count; i++)
+			tile[in + i] = tile[conv->twice[i]];
+		if (all % 2)
+			tile[all] = 0;
+	}
+}
+
 static void input_tile(const call_state *call, int64_t tile, int64_t place, int16_t *input)
 {
 	const oq_conv_i8 *conv = call->conv;
@@ -237,6 +294,8 @@ static void input_tile(const call_state *call, int64_t tile, int64_t place, int1
 		t.size[i] = conv->shape.in[i];
 	}
 	conv->kernels->input(&t);
+	if (conv->twice_count)
+		repeat_channels(conv, t.out);
 }
 
 static void multiply_panel(const oq_conv_i8 *conv, int64_t panel, int64_t tiles, const int16_t *input, int32_t *products)

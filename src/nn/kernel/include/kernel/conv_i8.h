@@ -29,8 +29,8 @@ typedef struct oq_conv_i8_epilogue {
 } oq_conv_i8_epilogue;
 
 bool oq_conv_i8_supports(const oq_conv_shape *shape);
-/* *out stays NULL, and that is no error, when the weights leave the range in which the method is exact: |8 sum| could reach 2^31, or a
- * transformed weight does not fit 16 bits. */
+/* *out stays NULL, and that is no error, when the weights leave the range in which the method is exact: |8 sum| could reach 2^31, or an
+ * eighth of the input channels has transformed weights that do not fit 16 bits. */
 oq_status oq_conv_i8_create(const oq_conv_i8_desc *desc, oq_conv_i8 **out, oq_error *err);
 void oq_conv_i8_free(oq_conv_i8 *conv);
 size_t oq_conv_i8_weight_bytes(const oq_conv_i8 *conv);

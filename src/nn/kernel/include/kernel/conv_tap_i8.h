@@ -16,6 +16,8 @@ oq_status oq_tap_i8_create(const oq_conv_i8_desc *desc, oq_tap_i8 **out, oq_erro
 void oq_tap_i8_free(oq_tap_i8 *conv);
 /* "taps-i16", or "taps-u8" where the bytes themselves can be multiplied without saturating, at AVX2. */
 const char *oq_tap_i8_method(const oq_tap_i8 *conv);
+/* "taps-u8": whether its weights are so small that it needs fewer instructions than one that multiplies bytes pair by pair, as oneDNN's does. */
+bool oq_tap_i8_is_lean(const oq_tap_i8 *conv);
 size_t oq_tap_i8_weight_bytes(const oq_tap_i8 *conv);
 size_t oq_tap_i8_scratch_bytes(const oq_tap_i8 *conv, int threads);
 /* x [D][H][W][in_channels]; scratch 64-byte aligned. Runs its own OpenMP region when threads > 1. */
