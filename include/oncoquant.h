@@ -348,6 +348,7 @@ typedef struct oq_saliency_options {
 	double box_mm;                  /* without a mask: edge of a cube around the seed; 0 = 20 */
 	int window_voxels;              /* edge of an occlusion; 0 = 12, the reference's */
 	oq_saliency_variant variant;
+	bool whole_passes;              /* do not reuse what an occlusion leaves as it was: slower, less memory, the same map */
 } oq_saliency_options;
 /* Which voxels of a patch move its embedding: occlusion sensitivity. Writes maps.npy [rows,1,D,H,W], saliency.json and saliency.csv, and for rows with
  * a scan NNNN.nii.gz (the map in the scan's own space) and NNNN.png. A row that fails is reported and NaN (OQ_E_SOME_ROWS); OQ_E_INPUT when all

@@ -25,6 +25,8 @@ struct oq_session {
 	int lanes;
 	oq_nn_session **nn; /* one per lane */
 	struct oq_slice_room *rooms; /* one per lane when the model is sliced */
+	oq_nn_reuse *reuse; /* lanes run variants of a patch, or NULL; of a sliced model instead: */
+	float *base, *vectors; /* the patch, and [slices][outputs] of it; or NULL */
 };
 
 struct oq_scan {
@@ -45,6 +47,21 @@ typedef const float *(*oq_patch_source)(void *context, int64_t index, int lane);
 oq_status oq_session_run_from(oq_session *session, oq_patch_source source, void *context, int64_t count, float *embeddings, oq_error *err);
 
 bool oq_is_folder(const char *path);
+
+/* Patches that differ from one in a box of `extent` voxels, from one of `starts` on. */
+typedef struct oq_variants {
+	int64_t extent[3], count;
+	const int64_t (*starts)[3];
+} oq_variants;
+/* A session that computes of a variant only what its box can reach, with the bits of a whole run. *share: of the multiplications, on average. *why is
+ * "" or says why this is a plain session all the same: it would save too little, or memory (0: all there is) does not hold it. */
+oq_status oq_session_open_variants(const oq_model *model, int lanes, const oq_variants *variants, uint64_t max_memory, oq_session **out, double *share,
+	const char **why, oq_error *err);
+/* A plain session, or with `reuse` one whose lanes run variants; the caller's it stays. */
+oq_status oq_session_open_reusing(const oq_model *model, int lanes, const oq_nn_reuse *reuse, oq_session **out, oq_error *err);
+/* Patches that are run from here on are variants of this one. A plain session runs it. */
+oq_status oq_session_follow(oq_session *session, const float *patch, float *embedding, oq_error *err);
+
 /* oq_scan_open, but voxels stay in the file until a patch needs them, and values are judged patch by patch. Loading reads what is left. */
 oq_status oq_scan_open_lazily(const char *path, const oq_scan_options *options, oq_scan **out, oq_error *err);
 oq_status oq_scan_load(const oq_scan *scan, oq_error *err);

@@ -195,6 +195,25 @@ oq_status oq_model_slice(const oq_model *model, const float *patch, int64_t inde
 	return OQ_OK;
 }
 
+/* Whether two patches have the same slice `index`. */
+static bool same_slice(const int64_t size[3], const float *a, const float *b, int64_t index)
+{
+	bool same = true;
+	for (int64_t r = 0; r < size[0] && same; r++) {
+		int64_t at = (r * size[1] + index) * size[2];
+		same = !memcmp(a + at, b + at, (size_t)size[2] * sizeof *a);
+	}
+	return same;
+}
+
+static oq_status run_slice(oq_session *session, int lane, const float *patch, int64_t index, float *vector, oq_error *err)
+{
+	const oq_model *model = session->model;
+	const struct oq_slice_room *room = &session->rooms[lane];
+	oq_slice_make(patch, model->spec.size, index, &model->slices, room->planes, room->slice);
+	return oq_nn_session_run(session->nn[lane], room->slice, vector, err);
+}
+
 /* Slice by slice; the mean of the vectors, summed in double in slice order. */
 static oq_status run_slices(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
 {
@@ -203,28 +222,56 @@ static oq_status run_slices(oq_session *session, int lane, const float *patch, f
 	size_t outputs = oq_nn_model_output_count(model->nn);
 	memset(room->sum, 0, outputs * sizeof *room->sum);
 	for (int64_t i = 0; i < model->spec.size[1]; i++) {
-		oq_slice_make(patch, model->spec.size, i, &model->slices, room->planes, room->slice);
-		OQ_TRY(oq_nn_session_run(session->nn[lane], room->slice, room->vector, err));
+		bool known = session->vectors && same_slice(model->spec.size, patch, session->base, i);
+		const float *vector = known ? session->vectors + (size_t)i * outputs : room->vector;
+		if (!known)
+			OQ_TRY(run_slice(session, lane, patch, i, room->vector, err));
 		for (size_t k = 0; k < outputs; k++)
-			room->sum[k] += (double)room->vector[k];
+			room->sum[k] += (double)vector[k];
 	}
 	for (size_t k = 0; k < outputs; k++)
 		embedding[k] = (float)(room->sum[k] / (double)model->spec.size[1]);
 	return OQ_OK;
 }
 
-oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
+/* int8 has no code for other values and would make something of them. */
+static oq_status check_finite(const oq_session *session, const float *patch, oq_error *err)
 {
 	for (size_t i = 0, count = oq_model_patch_floats(session->model); i < count; i++)
-		if (!isfinite(patch[i])) /* int8 has no code for it and would make something of it */
+		if (!isfinite(patch[i]))
 			return oq_fail(err, OQ_E_INPUT, "E_NONFINITE", "patch: value %zu is %g, expected a finite number", i, (double)patch[i]);
+	return OQ_OK;
+}
+
+oq_status oq_session_lane(oq_session *session, int lane, const float *patch, float *embedding, oq_error *err)
+{
+	OQ_TRY(check_finite(session, patch, err));
 	const oq_float_state state = oq_float_enter();
 	oq_status status = session->model->sliced ? run_slices(session, lane, patch, embedding, err) : oq_nn_session_run(session->nn[lane], patch, embedding, err);
 	oq_float_leave(state);
 	return status;
 }
 
-oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq_error *err)
+static oq_status follow_slices(oq_session *session, const float *patch, oq_error *err)
+{
+	const oq_model *model = session->model;
+	size_t outputs = oq_nn_model_output_count(model->nn);
+	memcpy(session->base, patch, oq_model_patch_floats(model) * sizeof *patch);
+	for (int64_t i = 0; i < model->spec.size[1]; i++)
+		OQ_TRY(run_slice(session, 0, patch, i, session->vectors + (size_t)i * outputs, err));
+	return OQ_OK;
+}
+
+oq_status oq_session_follow(oq_session *session, const float *patch, float *embedding, oq_error *err)
+{
+	OQ_TRY(check_finite(session, patch, err));
+	const oq_float_state state = oq_float_enter();
+	oq_status status = session->reuse ? oq_nn_reuse_patch(session->reuse, patch, embedding, err) : session->vectors ? follow_slices(session, patch, err) : OQ_OK;
+	oq_float_leave(state);
+	return status != OQ_OK || session->reuse ? status : oq_session_lane(session, 0, patch, embedding, err);
+}
+
+oq_status oq_session_open_reusing(const oq_model *model, int lanes, const oq_nn_reuse *reuse, oq_session **out, oq_error *err)
 {
 	if (lanes < 1 || lanes > 4096)
 		return oq_fail(err, OQ_E_USAGE, "E_ARGUMENT", "session: %d lanes were asked for, expected 1 to 4096", lanes);
@@ -235,7 +282,7 @@ oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq
 	if (session)
 		session->model = model;
 	for (int i = 0; i < lanes && status == OQ_OK; i++) {
-		status = oq_nn_session_open(model->nn, &session->nn[i], err);
+		status = reuse ? oq_nn_session_open_reusing(reuse, &session->nn[i], err) : oq_nn_session_open(model->nn, &session->nn[i], err);
 		session->lanes += status == OQ_OK;
 	}
 	if (status == OQ_OK)
@@ -247,6 +294,11 @@ oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq
 	return status;
 }
 
+oq_status oq_session_open(const oq_model *model, int lanes, oq_session **out, oq_error *err)
+{
+	return oq_session_open_reusing(model, lanes, NULL, out, err);
+}
+
 void oq_session_close(oq_session *session)
 {
 	if (!session)
@@ -254,6 +306,9 @@ void oq_session_close(oq_session *session)
 	for (int i = 0; i < session->lanes; i++)
 		oq_nn_session_close(session->nn[i]);
 	close_rooms(session, session->lanes);
+	oq_nn_reuse_close(session->reuse);
+	oq_free(session->base);
+	oq_free(session->vectors);
 	oq_free((void *)session->nn);
 	oq_free(session);
 }

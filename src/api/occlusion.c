@@ -1,5 +1,5 @@
-/* The passes of an occlusion map, many patches at a time. Nothing of the network is reused between windows: after the first strided layers a window
- * reaches most of the map, and norms over the whole map see it everywhere. What is spared is windows that change nothing (padding, clipped air). */
+/* The passes of an occlusion map, many patches at a time. Windows that change nothing (padding, clipped air) need no pass, and of the others only what
+ * they can reach is computed where the network allows it (variants.c); neither changes a bit of the map. */
 #include "saliency.h"
 
 #include "core/mem.h"
@@ -21,15 +21,35 @@ static oq_status allocate(oq_occlusion *o, oq_error *err)
 	return o->rooms && o->base && o->embeddings && o->changed && o->order ? OQ_OK : oq_fail_memory(err, "saliency", windows * row);
 }
 
-oq_status oq_occlusion_open(oq_session *session, int64_t window, oq_occlusion **out, oq_error *err)
+static oq_status open_session(oq_occlusion *o, const oq_model *model, int lanes, const oq_occlusion_options *options, oq_error *err)
+{
+	const oq_saliency_plan *plan = o->plan;
+	o->share = 1;
+	o->why = "it was not asked for";
+	if (options->whole)
+		return oq_session_open(model, lanes, &o->session, err);
+	int64_t(*starts)[3] = oq_alloc((size_t)plan->windows * sizeof *starts);
+	if (!starts)
+		return oq_fail_memory(err, "saliency", (size_t)plan->windows * sizeof *starts);
+	for (int64_t w = 0; w < plan->windows; w++)
+		oq_saliency_start(plan, w, starts[w]);
+	const oq_variants variants = {.extent = {plan->window, plan->window, plan->window}, .count = plan->windows, .starts = (const int64_t(*)[3])starts};
+	oq_status status = oq_session_open_variants(model, lanes, &variants, options->max_memory, &o->session, &o->share, &o->why, err);
+	oq_free(starts);
+	return status;
+}
+
+oq_status oq_occlusion_open(const oq_model *model, int lanes, const oq_occlusion_options *options, oq_occlusion **out, oq_error *err)
 {
 	oq_occlusion *o = oq_calloc(1, sizeof *o);
 	if (!o)
 		return oq_fail_memory(err, "saliency", sizeof *o);
-	o->session = session;
-	o->voxels = (int64_t)oq_model_patch_floats(session->model);
-	o->size = oq_model_embedding_size(session->model);
-	oq_status status = oq_saliency_plan_open(session->model->spec.size, window ? window : OQ_SALIENCY_WINDOW, OQ_SALIENCY_OVERLAP, &o->plan, err);
+	int64_t window = options->window ? options->window : OQ_SALIENCY_WINDOW;
+	o->voxels = (int64_t)oq_model_patch_floats(model);
+	o->size = oq_model_embedding_size(model);
+	oq_status status = oq_saliency_plan_open(model->spec.size, window, OQ_SALIENCY_OVERLAP, &o->plan, err);
+	if (status == OQ_OK)
+		status = open_session(o, model, lanes, options, err);
 	if (status == OQ_OK)
 		status = allocate(o, err);
 	if (status == OQ_OK)
@@ -43,6 +63,7 @@ void oq_occlusion_close(oq_occlusion *o)
 {
 	if (!o)
 		return;
+	oq_session_close(o->session);
 	oq_saliency_plan_close(o->plan);
 	oq_free_aligned(o->rooms);
 	oq_free(o->base);
@@ -98,7 +119,7 @@ oq_status oq_occlusion_map(oq_occlusion *o, const float *patch, oq_saliency_kind
 			o->changed[count++] = w;
 	o->passes = count + 1;
 	o->spared = o->plan->windows - count;
-	OQ_TRY(oq_session_run(o->session, patch, 1, o->base, err));
+	OQ_TRY(oq_session_follow(o->session, patch, o->base, err));
 	OQ_TRY(run_passes(o, occluded, count, err));
 	/* From the last on, every embedding moves to its window; the others have the patch's own. */
 	for (int64_t w = o->plan->windows - 1; w >= 0; w--) {
@@ -154,7 +175,8 @@ oq_status oq_saliency_agree(const int64_t size[3], const float *map, const float
 static oq_status map_once(oq_session *session, const float *patch, float *map, oq_error *err)
 {
 	oq_occlusion *occlusion = NULL;
-	OQ_TRY(oq_occlusion_open(session, 0, &occlusion, err));
+	const oq_occlusion_options options = {0};
+	OQ_TRY(oq_occlusion_open(session->model, session->lanes, &options, &occlusion, err));
 	oq_status status = oq_occlusion_map(occlusion, patch, OQ_SALIENCY_OF_MEAN, map, err);
 	oq_occlusion_close(occlusion);
 	return status;

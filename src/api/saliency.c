@@ -61,16 +61,15 @@ static oq_status read_rows(oq_saliency_study *s)
 	return oq_rows_plain(s->ready->shape[0], &s->rows, s->err);
 }
 
-static oq_status open_network(const oq_saliency_study *s, const char *package, oq_precision precision, oq_model **model, oq_session **session,
-	oq_occlusion **occlusion)
+static oq_status open_network(const oq_saliency_study *s, const char *package, oq_precision precision, oq_model **model, oq_occlusion **occlusion)
 {
 	const oq_saliency_options *o = s->options;
 	const oq_model_options options = {.precision = precision, .strict_precision = o->job.strict_precision, .convolution = o->job.convolution};
 	OQ_TRY(oq_model_open(package, &options, model, s->err));
 	if (!o->job.allow_uncertified)
 		OQ_TRY(oq_evidence_check(*model, s->err));
-	OQ_TRY(oq_session_open(*model, s->lanes, session, s->err));
-	OQ_TRY(oq_occlusion_open(*session, o->window_voxels, occlusion, s->err));
+	const oq_occlusion_options how = {.window = o->window_voxels, .whole = o->whole_passes, .max_memory = o->job.max_memory};
+	OQ_TRY(oq_occlusion_open(*model, s->lanes, &how, occlusion, s->err));
 	(*occlusion)->cancel = o->job.cancel;
 	return OQ_OK;
 }
@@ -109,9 +108,9 @@ static oq_status open_study(oq_saliency_study *s)
 	const oq_saliency_options *o = s->options;
 	OQ_TRY(check_options(s));
 	OQ_TRY(read_rows(s));
-	OQ_TRY(open_network(s, o->job.packages[0], o->job.precision, &s->model, &s->session, &s->occlusion));
+	OQ_TRY(open_network(s, o->job.packages[0], o->job.precision, &s->model, &s->occlusion));
 	if (o->compare || o->compare_precision != OQ_PRECISION_PACKAGE) {
-		OQ_TRY(open_network(s, o->compare ? o->compare : o->job.packages[0], o->compare_precision, &s->other, &s->other_session, &s->other_occlusion));
+		OQ_TRY(open_network(s, o->compare ? o->compare : o->job.packages[0], o->compare_precision, &s->other, &s->other_occlusion));
 		OQ_TRY(check_other(s));
 	}
 	if (s->ready)
@@ -391,8 +390,6 @@ static void close_study(oq_saliency_study *s)
 	oq_outfile_abort(s->maps.file);
 	oq_occlusion_close(s->occlusion);
 	oq_occlusion_close(s->other_occlusion);
-	oq_session_close(s->session);
-	oq_session_close(s->other_session);
 	oq_model_close(s->model);
 	oq_model_close(s->other);
 	oq_npy_close(s->ready);

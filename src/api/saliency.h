@@ -14,9 +14,11 @@ static inline void oq_voxel_index(const int64_t size[3], int64_t voxel, int64_t 
 	index[2] = voxel % size[2];
 }
 
-/* Room for the maps of one session, one patch after the other. */
+/* A session for the maps of one network, one patch after the other. */
 typedef struct oq_occlusion {
 	oq_session *session;
+	double share;         /* of the multiplications of whole passes that are made; 1 without reuse ... */
+	const char *why;      /* ... and why: "" with it */
 	oq_saliency_plan *plan;
 	int64_t voxels, size; /* of a patch, of an embedding */
 	const float *patch;   /* while running */
@@ -31,8 +33,12 @@ typedef struct oq_occlusion {
 	void *context;
 } oq_occlusion;
 
-/* `window`: voxels; 0 = OQ_SALIENCY_WINDOW. */
-oq_status oq_occlusion_open(oq_session *session, int64_t window, oq_occlusion **out, oq_error *err);
+typedef struct oq_occlusion_options {
+	int64_t window;       /* voxels; 0 = OQ_SALIENCY_WINDOW */
+	bool whole;           /* every pass is one of the whole network, nothing is reused */
+	uint64_t max_memory;  /* as oq_job has it */
+} oq_occlusion_options;
+oq_status oq_occlusion_open(const oq_model *model, int lanes, const oq_occlusion_options *options, oq_occlusion **out, oq_error *err);
 void oq_occlusion_close(oq_occlusion *occlusion);
 /* map [D][H][W] of a patch [D][H][W]. */
 oq_status oq_occlusion_map(oq_occlusion *occlusion, const float *patch, oq_saliency_kind kind, float *map, oq_error *err);

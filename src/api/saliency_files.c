@@ -23,12 +23,21 @@ static bool add_numbers(oq_json *object, const char *key, const double *values, 
 	return good;
 }
 
-static bool add_network(oq_json *root, const char *key, const oq_model *model)
+/* Whether passes took what an occlusion leaves as it was from the patch's own; the share of their multiplications that was made. */
+static bool add_reuse(oq_json *object, const oq_occlusion *occlusion)
+{
+	oq_json *reuse = oq_json_add_object(object, "reuse");
+	bool used = !occlusion->why[0];
+	return reuse && oq_json_add_bool(reuse, "used", used) && oq_json_add_number(reuse, "multiplications", occlusion->share)
+		&& (used || oq_json_add_string(reuse, "why", occlusion->why));
+}
+
+static bool add_network(oq_json *root, const char *key, const oq_model *model, const oq_occlusion *occlusion)
 {
 	oq_json *object = oq_json_add_object(root, key);
 	return object && oq_json_add_string(object, "name", oq_json_string(oq_json_get(oq_json_get(oq_package_json(model->package), "model"), "name")))
 		&& oq_json_add_string(object, "package_sha256", oq_package_sha256(model->package)) && oq_add_precision(object, model)
-		&& oq_add_convolutions(object, model);
+		&& oq_add_convolutions(object, model) && add_reuse(object, occlusion);
 }
 
 static bool add_deletion(oq_json *row, const oq_deletion *d)
@@ -77,8 +86,8 @@ static bool add_row(const oq_saliency_study *s, oq_json *rows, int64_t index)
 
 static bool describe(const oq_saliency_study *s, oq_json *root)
 {
-	bool good = root && oq_json_add_string(root, "format", "oncoquant-saliency") && oq_json_add_int(root, "schema", 1) && add_network(root, "model", s->model)
-		&& (!s->other || add_network(root, "compared", s->other))
+	bool good = root && oq_json_add_string(root, "format", "oncoquant-saliency") && oq_json_add_int(root, "schema", 1) && add_network(root, "model", s->model, s->occlusion)
+		&& (!s->other || add_network(root, "compared", s->other, s->other_occlusion))
 		&& oq_json_add_string(root, "variant", s->options->variant == OQ_SALIENCY_VARIANT_REFERENCE ? "reference" : "mean-of-cosines")
 		&& oq_json_add_int(root, "window_voxels", s->occlusion->plan->window) && oq_json_add_number(root, "overlap", OQ_SALIENCY_OVERLAP)
 		&& oq_json_add_int(root, "windows", s->occlusion->plan->windows) && oq_json_add_number(root, "box_mm", s->box_mm)

@@ -28,7 +28,6 @@ typedef struct oq_saliency_study {
 	oq_rows rows;
 	oq_npy *ready, *ready_masks;    /* patches, or NULL */
 	oq_model *model, *other;        /* `other` may be NULL */
-	oq_session *session, *other_session;
 	oq_occlusion *occlusion, *other_occlusion;
 	oq_saliency_row *results;       /* [rows] */
 	oq_output maps;

@@ -82,6 +82,7 @@ static int run(int argc, char **argv)
 		{.name = "--box", .kind = OQ_OPTION_NUMBER, .target = &job.box_mm, .value_name = "MM", .low = 0, .high = 1000, .help = "without a mask: edge of a cube around the seed (20)"},
 		{.name = "--variant", .kind = OQ_OPTION_CHOICE, .target = &variant, .value_name = "reference|mean-of-cosines", .choices = variants, .help = "cosine of the mean embedding, or mean of the cosines"},
 		{.name = "--window", .kind = OQ_OPTION_INT, .target = &window, .value_name = "VOXELS", .low = 2, .high = 64, .help = "edge of an occlusion (12)"},
+		{.name = "--no-reuse", .kind = OQ_OPTION_FLAG, .target = &job.whole_passes, .help = "every pass computes the whole network: slower, less memory, the same map"},
 		{.name = "--compare", .kind = OQ_OPTION_TEXT, .target = &job.compare, .value_name = "PACKAGE", .help = "how well another network's (or precision's) maps agree"},
 		{.name = "--compare-precision", .kind = OQ_OPTION_CHOICE, .target = &compare_precision, .choices = oq_cli_precisions, .help = "of --compare; alone: the same package in this precision"},
 		OQ_MANIFEST_OPTIONS(j),
@@ -122,7 +123,8 @@ const oq_command oq_command_saliency = {"saliency", "PACKAGE (SCAN --seed X,Y,Z 
 	"Occlusion sensitivity: a window of 12 voxels slides over the patch and fades what is under it; the map says how far the embedding turns.\n"
 	"Writes the map in the scan's own space (.nii.gz), a picture, maps.npy, and figures in saliency.json and saliency.csv: how much of the map\n"
 	"lies in the lesion, whether its peak does, what deleting its greatest voxels does, and with --compare how well two precisions agree.\n"
-	"A manifest may have a column mask_path of lesions. docs/saliency.md has the formulas. About 125 passes a patch.",
+	"A manifest may have a column mask_path of lesions. docs/saliency.md has the formulas. About 125 passes a patch, of which networks without norms over the patch\n"
+	"and without attention compute only what a window reaches: the map is the same.",
 	"  oncoquant saliency astra.oq scan.nii.gz --seed 16.2,-168.1,661.3 -o out\n"
 	"  oncoquant saliency astra.oq scan.nii.gz --seed 16.2,-168.1,661.3 --mask lesion.nii.gz --compare astra-int8.oq -o out\n"
 	"  oncoquant saliency astra.oq seeds.csv --compare-precision bf16 -o out\n", run};

@@ -9,6 +9,9 @@
 
 struct oq_direct {
 	dnnl_engine_t engine; /* borrowed from the model */
+	const oq_direct *like; /* whose weights and constants these are, or NULL */
+	oq_direct_desc desc;
+	oq_attributes unpadded; /* what desc names when there is `like` */
 	dnnl_primitive_t primitive;
 	dnnl_memory_desc_t src_md, dst_md, residual_md, weights_md, bias_md, scratch_md;
 	dnnl_memory_t weights, bias;
@@ -188,6 +191,11 @@ static oq_status pack_scales(oq_direct *d, const oq_direct_desc *desc, oq_error 
 	return desc->dst->zero ? hold(d, dnnl_s32, 1, &d->dst_zero_value, &d->dst_zero, desc->where, err) : OQ_OK;
 }
 
+oq_status oq_direct_stream(const oq_direct *d, dnnl_stream_t *out, oq_error *err)
+{
+	return oq_dnnl_check(dnnl_stream_create(out, d->engine, dnnl_stream_default_flags), d->desc.where, "make a stream", err);
+}
+
 static oq_status pack(oq_direct *d, const oq_direct_desc *desc, dnnl_memory_desc_t plain, oq_error *err)
 {
 	size_t bytes = dnnl_memory_desc_get_size(d->weights_md), bias_bytes = (size_t)desc->out[0] * sizeof(float);
@@ -203,7 +211,7 @@ static oq_status pack(oq_direct *d, const oq_direct_desc *desc, dnnl_memory_desc
 	if (desc->compute == OQ_I8)
 		OQ_TRY(pack_scales(d, desc, err));
 	dnnl_stream_t stream = NULL;
-	OQ_TRY(oq_dnnl_check(dnnl_stream_create(&stream, d->engine, dnnl_stream_default_flags), desc->where, "make a stream", err));
+	OQ_TRY(oq_direct_stream(d, &stream, err));
 	oq_status status = reorder_weights(d, desc, plain, stream, err);
 	dnnl_stream_destroy(stream);
 	return status;
@@ -217,6 +225,8 @@ oq_status oq_direct_create(const oq_planner *planner, const oq_direct_desc *desc
 	if (!d)
 		return oq_fail_memory(err, desc->where, sizeof *d);
 	d->engine = planner->engine;
+	d->desc = *desc;
+	d->desc.weights = NULL;
 	oq_status status = make_descs(d, desc, &plain, &any, err);
 	if (status == OQ_OK)
 		status = make_attributes(d, desc, &attr, err);
@@ -232,6 +242,47 @@ oq_status oq_direct_create(const oq_planner *planner, const oq_direct_desc *desc
 	else
 		oq_direct_free(d);
 	return status;
+}
+
+static oq_status create_like(oq_direct *d, oq_error *err)
+{
+	const oq_direct *like = d->like;
+	dnnl_primitive_attr_t attr = NULL;
+	OQ_TRY(make_value_descs(d, &d->desc, err));
+	if (like->bias_md)
+		OQ_TRY(oq_dnnl_check(dnnl_memory_desc_clone(&d->bias_md, like->bias_md), d->desc.where, "describe a bias", err));
+	oq_status status = make_attributes(d, &d->desc, &attr, err);
+	if (status == OQ_OK)
+		status = make_primitive(d, &d->desc, like->weights_md, attr, err);
+	dnnl_primitive_attr_destroy(attr);
+	if (status == OQ_OK && (strcmp(d->implementation, like->implementation) || !dnnl_memory_desc_equal(d->weights_md, like->weights_md)))
+		status = oq_fail(err, OQ_E_UNSUPPORTED, "E_ONEDNN", "%s: oneDNN computes a part by %s, expected %s", d->desc.where, d->implementation, like->implementation);
+	return status;
+}
+
+oq_status oq_direct_create_like(const oq_direct *like, const int64_t in[OQ_SPATIAL], const int64_t out[OQ_SPATIAL], oq_direct **direct, oq_error *err)
+{
+	oq_direct *d = oq_calloc(1, sizeof *d);
+	if (!d)
+		return oq_fail_memory(err, like->desc.where, sizeof *d);
+	*d = (oq_direct){.engine = like->engine, .like = like, .desc = like->desc, .unpadded = *like->desc.attributes};
+	d->desc.attributes = &d->unpadded;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+		d->unpadded.pad_low[axis] = d->unpadded.pad_high[axis] = 0;
+		d->desc.in[1 + axis] = in[axis];
+		d->desc.out[1 + axis] = out[axis];
+	}
+	oq_status status = create_like(d, err);
+	if (status == OQ_OK)
+		*direct = d;
+	else
+		oq_direct_free(d);
+	return status;
+}
+
+const oq_direct_desc *oq_direct_described(const oq_direct *d)
+{
+	return &d->desc;
 }
 
 void oq_direct_free(oq_direct *d)
@@ -294,16 +345,17 @@ oq_status oq_direct_bind(const oq_direct *d, void *src, void *dst, void *residua
 		oq_direct_unbind(b);
 		return oq_dnnl_check(status, "session", "bind memory", err);
 	}
+	const oq_direct *own = d->like ? d->like : d;
 	add_arg(b, DNNL_ARG_SRC, b->src);
-	add_arg(b, DNNL_ARG_WEIGHTS, d->weights);
+	add_arg(b, DNNL_ARG_WEIGHTS, own->weights);
 	add_arg(b, DNNL_ARG_DST, b->dst);
 	add_arg(b, DNNL_ARG_SCRATCHPAD, b->scratch);
-	add_arg(b, DNNL_ARG_BIAS, d->bias);
+	add_arg(b, DNNL_ARG_BIAS, own->bias);
 	add_arg(b, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, b->residual);
-	add_arg(b, DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, d->weight_scale);
-	add_arg(b, DNNL_ARG_ATTR_SCALES | DNNL_ARG_DST, d->dst_scale);
-	add_arg(b, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, d->src_zero);
-	add_arg(b, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_DST, d->dst_zero);
+	add_arg(b, DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, own->weight_scale);
+	add_arg(b, DNNL_ARG_ATTR_SCALES | DNNL_ARG_DST, own->dst_scale);
+	add_arg(b, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, own->src_zero);
+	add_arg(b, DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_DST, own->dst_zero);
 	*out = b;
 	return OQ_OK;
 }

@@ -21,6 +21,13 @@ typedef struct oq_direct_desc {
 } oq_direct_desc;
 
 oq_status oq_direct_create(const oq_planner *planner, const oq_direct_desc *desc, oq_direct **out, oq_error *err);
+/* The same convolution of other extents, without padding, by the same implementation with the same packed weights, which stay `like`'s; refused
+ * (OQ_E_UNSUPPORTED) where oneDNN would take another. */
+oq_status oq_direct_create_like(const oq_direct *like, const int64_t in[OQ_SPATIAL], const int64_t out[OQ_SPATIAL], oq_direct **direct, oq_error *err);
+/* A stream of its engine, to be destroyed by the caller. */
+oq_status oq_direct_stream(const oq_direct *direct, struct dnnl_stream **out, oq_error *err);
+/* As it was created, but for the weights. */
+const oq_direct_desc *oq_direct_described(const oq_direct *direct);
 void oq_direct_free(oq_direct *direct);
 size_t oq_direct_scratch_bytes(const oq_direct *direct);
 size_t oq_direct_weight_bytes(const oq_direct *direct);

@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #define PLACE_FLOATS (OQ_ALIGN / sizeof(float))
@@ -15,6 +16,7 @@ typedef struct memory_plan {
 	place *places;      /* one per value; chained values use the head's */
 	int *place_of;      /* value -> place, -1 while unborn */
 	int place_count;
+	const bool *apart;  /* per value: shares with none; NULL: all may */
 } memory_plan;
 
 /* Room of a value in floats, rounded up to whole places. */
@@ -30,10 +32,16 @@ static void live_until(memory_plan *plan, int value, int step)
 	p->last = step > p->last ? step : p->last;
 }
 
+static bool is_apart(const memory_plan *plan, int value)
+{
+	return plan->apart && plan->apart[value];
+}
+
 static void give_place(memory_plan *plan, int value, int step)
 {
 	plan->place_of[value] = plan->place_count;
-	plan->places[plan->place_count++] = (place){.floats = padded_floats(&plan->graph->values[value]), .first = step, .last = step};
+	plan->places[plan->place_count++] = (place){.floats = padded_floats(&plan->graph->values[value]), .first = step,
+		.last = is_apart(plan, value) ? INT_MAX : step};
 }
 
 /* The last step that reads each value. */
@@ -59,8 +67,8 @@ static void assign_places(memory_plan *plan, const oq_step *steps, int step_coun
 			live_until(plan, node->inputs[i], s);
 		if (node->residual >= 0)
 			live_until(plan, node->residual, s);
-		bool in_place = node->op->in_place && last_read[node->inputs[0]] == s && !input->keep && node->inputs[0] != graph->output
-			&& input->count == output->count && input->dtype == output->dtype;
+		bool shared = !is_apart(plan, node->inputs[0]) && !is_apart(plan, node->output) && !input->keep && node->inputs[0] != graph->output;
+		bool in_place = shared && node->op->in_place && last_read[node->inputs[0]] == s && input->count == output->count && input->dtype == output->dtype;
 		if (in_place)
 			plan->place_of[node->output] = plan->place_of[node->inputs[0]];
 		else
@@ -104,24 +112,17 @@ static size_t place_all(place **order, int count)
 	return end;
 }
 
-static void write_offsets(const memory_plan *plan, oq_step *steps, int step_count, size_t *value_offset)
+static void write_offsets(const memory_plan *plan, size_t *offset)
 {
 	for (int v = 0; v < plan->graph->value_count; v++)
-		value_offset[v] = plan->place_of[v] >= 0 ? plan->places[plan->place_of[v]].offset : SIZE_MAX;
-	for (int s = 0; s < step_count; s++) {
-		const oq_node *node = steps[s].node;
-		for (int i = 0; i < node->input_count; i++)
-			steps[s].input_offset[i] = value_offset[node->inputs[i]];
-		steps[s].output_offset = value_offset[node->output];
-		steps[s].affine_offset = node->exit_norm ? value_offset[node->affine] : SIZE_MAX;
-		steps[s].residual_offset = node->residual >= 0 ? value_offset[node->residual] : SIZE_MAX;
-	}
+		offset[v] = plan->place_of[v] >= 0 ? plan->places[plan->place_of[v]].offset : SIZE_MAX;
 }
 
-oq_status oq_memory_plan(const oq_graph *graph, oq_step *steps, int step_count, size_t *value_offset, size_t *slab_floats, oq_error *err)
+oq_status oq_memory_plan(const oq_graph *graph, const oq_step *steps, int step_count, const bool *apart, size_t *offset, size_t *slab_floats,
+	oq_error *err)
 {
 	size_t values = (size_t)graph->value_count;
-	memory_plan plan = {.graph = graph, .places = oq_calloc(values, sizeof(place)), .place_of = oq_alloc(values * sizeof(int))};
+	memory_plan plan = {.graph = graph, .apart = apart, .places = oq_calloc(values, sizeof(place)), .place_of = oq_alloc(values * sizeof(int))};
 	int *last_read = oq_alloc(values * sizeof *last_read);
 	place **order = oq_alloc(values * sizeof(place *));
 	oq_status status = OQ_OK;
@@ -136,7 +137,7 @@ oq_status oq_memory_plan(const oq_graph *graph, oq_step *steps, int step_count, 
 			order[i] = &plan.places[i];
 		qsort(order, (size_t)plan.place_count, sizeof *order, larger_first);
 		*slab_floats = place_all(order, plan.place_count);
-		write_offsets(&plan, steps, step_count, value_offset);
+		write_offsets(&plan, offset);
 	}
 	oq_free(plan.places);
 	oq_free(plan.place_of);

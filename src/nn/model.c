@@ -128,7 +128,7 @@ static oq_status open_model(oq_nn_model *model, const oq_package *package, const
 	oq_threads_leave(before);
 	if (status != OQ_OK)
 		return status;
-	return oq_memory_plan(&model->graph, model->steps, model->step_count, model->value_offset, &model->slab_floats, err);
+	return oq_memory_plan(&model->graph, model->steps, model->step_count, NULL, model->value_offset, &model->slab_floats, err);
 }
 
 oq_status oq_nn_model_open(const oq_package *package, const oq_nn_options *options, oq_nn_model **out, oq_error *err)

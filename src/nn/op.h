@@ -3,6 +3,7 @@
 #define OQ_NN_OP_H
 
 #include "core/cpu.h"
+#include "kernel/box.h"
 #include "kernel/convert.h"
 #include "nn/nn.h"
 #include "graph.h"
@@ -13,12 +14,21 @@ typedef struct oq_planner oq_planner;
 /* What a running step may touch. */
 typedef struct oq_run {
 	float *slab;           /* activations of this session */
+	const size_t *place;   /* of each value: floats into the slab */
 	void *scratch;         /* as large as the largest step asked for */
 	void *private_state;   /* of this step in this session, or NULL */
 	int threads;           /* that share this patch */
 	oq_isa isa;            /* for our own kernels */
 	struct dnnl_stream *stream;
+	const oq_box *box;     /* of the output's voxels that differ from the memory of a reused run: others may stay; NULL: no memory, all */
+	const void *part;      /* of this step in a reused run, or NULL */
 } oq_run;
+
+/* What computes a part of a step's output: see oq_op.open_part. */
+typedef struct oq_part {
+	void *state;           /* NULL: none */
+	size_t scratch_bytes;  /* of the step when it is used */
+} oq_part;
 
 struct oq_op {
 	const char *name;
@@ -36,6 +46,13 @@ struct oq_op {
 	/* Optional state per session (handles bound to that session's memory). */
 	oq_status (*open_session)(const oq_step *step, oq_run *run, oq_error *err);
 	void (*close_session)(const oq_step *step, void *private_state);
+	/* For runs that reuse another's values (reuse.c): which voxels of the output see a box of an input; NULL: all may. */
+	void (*reach)(const oq_step *step, const oq_box *in, oq_box *out);
+	/* Optional: what runs boxes of up to `extent` voxels, smaller than the output, with the bits of the whole. */
+	oq_status (*open_part)(const oq_step *step, const int64_t extent[OQ_SPATIAL], oq_part *part, oq_error *err);
+	void (*close_part)(void *part);
+	/* The share of its multiplications that a run of `box` makes; NULL: all. */
+	double (*share)(const oq_step *step, const void *part, const oq_box *box);
 };
 
 struct oq_planner {
@@ -56,7 +73,6 @@ struct oq_step {
 	const oq_node *node;
 	const oq_graph *graph;
 	void *state;
-	size_t input_offset[OQ_MAX_INPUTS], output_offset, residual_offset, affine_offset; /* floats into the slab, filled by the memory planner */
 	size_t scratch_bytes, weight_bytes;
 	double gflop;
 	const char *method; /* of a product, see oq_nn_model_method */
@@ -67,22 +83,22 @@ const oq_op *oq_op_find(const char *name); /* NULL when unknown */
 
 static inline float *oq_run_input(const oq_step *step, const oq_run *run, int index)
 {
-	return run->slab + step->input_offset[index];
+	return run->slab + run->place[step->node->inputs[index]];
 }
 
 static inline float *oq_run_output(const oq_step *step, const oq_run *run)
 {
-	return run->slab + step->output_offset;
+	return run->slab + run->place[step->node->output];
 }
 
 static inline float *oq_run_residual(const oq_step *step, const oq_run *run)
 {
-	return step->node->residual >= 0 ? run->slab + step->residual_offset : NULL;
+	return step->node->residual >= 0 ? run->slab + run->place[step->node->residual] : NULL;
 }
 
 static inline float *oq_run_affine(const oq_step *step, const oq_run *run)
 {
-	return step->node->exit_norm ? run->slab + step->affine_offset : NULL;
+	return step->node->exit_norm ? run->slab + run->place[step->node->affine] : NULL;
 }
 
 static inline const oq_value *oq_step_residual(const oq_step *step)
@@ -132,7 +148,11 @@ bool oq_conv_is_winograd(const oq_graph *graph, const oq_node *node, oq_convolut
 /* A convolution that F(4) in float32 computes faster than bfloat16 products directly: it has a fourth of their multiplications. */
 bool oq_conv_beats_bf16(const oq_graph *graph, const oq_node *node, oq_convolution choice);
 
+/* oq_op.reach of ops that compute every voxel from the same one of each input. */
+void oq_same_reach(const oq_step *step, const oq_box *in, oq_box *out);
+
 /* Shared by the window ops (conv, pools). */
+void oq_window_reach(const oq_step *step, const oq_box *in, oq_box *out);
 oq_status oq_window_parse(const oq_graph *graph, oq_node *node, const oq_json *json, bool kernel_too, oq_error *err);
 oq_status oq_window_infer(const oq_graph *graph, const oq_node *node, const int64_t in[OQ_SPATIAL], int64_t out[OQ_SPATIAL], oq_error *err);
 

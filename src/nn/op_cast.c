@@ -17,4 +17,5 @@ static oq_status run_cast(const oq_step *step, oq_run *run, oq_error *err)
 	return OQ_OK;
 }
 
-const oq_op oq_op_cast = {.name = "cast", .min_inputs = 1, .max_inputs = 1, .typed = true, .infer = refuse_cast, .run = run_cast};
+const oq_op oq_op_cast = {.name = "cast", .min_inputs = 1, .max_inputs = 1, .typed = true, .infer = refuse_cast, .run = run_cast,
+	.reach = oq_same_reach};

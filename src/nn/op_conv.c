@@ -2,7 +2,7 @@
  * oq_conv_choose prefers. Products of codes and of bfloat16 are oneDNN's where nothing of ours gains: linear layers in rows, Winograd in
  * integers (exact) and in bfloat16. */
 #include "op.h"
-#include "direct.h"
+#include "direct_part.h"
 #include "precision.h"
 #include "weights.h"
 
@@ -28,7 +28,13 @@ typedef struct conv_state {
 	float *entry;           /* [2][in]: scale and shift of a batch norm before it, or NULL */
 	float *exit;            /* [2][out]: weight and bias of an instance norm behind it, or NULL */
 	size_t moments;         /* where they are in scratch, bytes */
+	int64_t tile;           /* edge of what Winograd computes by itself; 0: nothing less than the whole output */
 } conv_state;
+
+/* What a session binds to oneDNN's convolutions. */
+typedef struct conv_bound {
+	oq_direct_bound *whole, *part;
+} conv_bound;
 
 static oq_status parse_conv(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
 {
@@ -192,6 +198,7 @@ static oq_status plan_own(const oq_planner *planner, oq_step *step, oq_conv_meth
 	step->scratch_bytes = oq_conv_scratch_bytes(state->own, 1, planner->threads);
 	step->weight_bytes = oq_conv_weight_bytes(state->own);
 	OQ_TRY(plan_norms(step, shape, err));
+	state->tile = method == OQ_CONV_TAP_GEMM || step->node->exit_norm ? 0 : method == OQ_CONV_WINOGRAD_F4 ? 4 : 2;
 	step->method = method_names[method];
 	snprintf(step->implementation, sizeof step->implementation, "%s:%s", step->method, oq_isa_name(planner->isa));
 	return OQ_OK;
@@ -273,6 +280,7 @@ static oq_status plan_codes(const oq_planner *planner, oq_step *step, const oq_c
 	if (!state->codes)
 		return OQ_OK;
 	take_scales(planner, step, w, "winograd-i16-f3");
+	state->tile = 3;
 	step->scratch_bytes = oq_conv_i8_scratch_bytes(state->codes, planner->threads);
 	step->weight_bytes = oq_conv_i8_weight_bytes(state->codes);
 	return OQ_OK;
@@ -435,7 +443,8 @@ static void run_own(const oq_step *step, oq_run *run, const float *residual)
 	double *moments = norm ? (double *)(void *)((unsigned char *)run->scratch + state->moments) : NULL;
 	const float *scale = state->entry ? state->entry : node->input_count > 1 ? oq_run_input(step, run, 1) : NULL;
 	const oq_conv_prologue prologue = {.scale = scale, .shift = scale ? scale + in : NULL, .slope = entry && entry->activated ? entry->slope : 1.0f};
-	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = residual, .slope = node->activated ? node->slope : 1.0f, .moments = moments};
+	const oq_conv_epilogue epilogue = {.bias = state->bias, .residual = residual, .slope = node->activated ? node->slope : 1.0f, .moments = moments,
+		.box = state->tile ? run->box : NULL};
 	oq_conv_run(state->own, 1, oq_run_input(step, run, 0), entry ? &prologue : NULL, &epilogue, oq_run_output(step, run), run->scratch, run->threads);
 	float *affine = oq_run_affine(step, run);
 	for (int64_t c = 0; norm && c < out; c++)
@@ -448,19 +457,34 @@ static void run_codes(const oq_step *step, oq_run *run, const float *residual)
 	const oq_node *node = step->node;
 	const uint8_t *x = (const uint8_t *)oq_run_input(step, run, 0);
 	const oq_conv_i8_epilogue epilogue = {.scale = state->code_scale, .bias = state->bias, .residual = residual, .gelu = node->gelu,
-		.slope = node->activated ? node->slope : 1.0f, .y = oq_typed_value(oq_run_output(step, run), oq_step_output(step))};
+		.slope = node->activated ? node->slope : 1.0f, .y = oq_typed_value(oq_run_output(step, run), oq_step_output(step)), .box = run->box};
 	if (state->codes)
 		oq_conv_i8_run(state->codes, x, &epilogue, run->scratch, run->threads);
 	else
 		oq_tap_i8_run(state->code_taps, x, &epilogue, run->scratch, run->threads);
 }
 
+static bool takes_part(const oq_direct_part *part, const oq_box *box)
+{
+	return part && box && oq_direct_part_fits(part, box);
+}
+
+static oq_status run_direct(const oq_step *step, oq_run *run, oq_error *err)
+{
+	const conv_state *state = step->state;
+	const conv_bound *bound = run->private_state;
+	if (!takes_part(run->part, run->box))
+		return oq_direct_run(state->direct, bound->whole, run->stream, step->node->name, err);
+	const oq_direct_values values = {.src = oq_run_input(step, run, 0), .residual = oq_run_residual(step, run), .dst = oq_run_output(step, run),
+		.scratch = run->scratch};
+	return oq_direct_part_run(run->part, bound->part, &values, run->box, run->stream, err);
+}
+
 static oq_status run_conv(const oq_step *step, oq_run *run, oq_error *err)
 {
 	const conv_state *state = step->state;
-	const oq_node *node = step->node;
 	if (state->direct)
-		return oq_direct_run(state->direct, run->private_state, run->stream, node->name, err);
+		return run_direct(step, run, err);
 	const float *residual = oq_run_residual(step, run);
 	if (state->linear) {
 		const oq_typed y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
@@ -497,24 +521,78 @@ static void close_conv(oq_step *step)
 	oq_free(state);
 }
 
+static void close_conv_session(const oq_step *step, void *private_state)
+{
+	(void)step;
+	conv_bound *bound = private_state;
+	if (!bound)
+		return;
+	oq_direct_unbind(bound->whole);
+	oq_direct_unbind(bound->part);
+	oq_free(bound);
+}
+
 static oq_status open_conv_session(const oq_step *step, oq_run *run, oq_error *err)
 {
 	const conv_state *state = step->state;
 	if (!state->direct)
 		return OQ_OK;
-	oq_direct_bound *bound = NULL;
-	OQ_TRY(oq_direct_bind(state->direct, oq_run_input(step, run, 0), oq_run_output(step, run), oq_run_residual(step, run), run->scratch, &bound, err));
-	run->private_state = bound;
+	conv_bound *bound = run->private_state = oq_calloc(1, sizeof *bound);
+	if (!bound)
+		return oq_fail_memory(err, step->node->name, sizeof *bound);
+	OQ_TRY(oq_direct_bind(state->direct, oq_run_input(step, run, 0), oq_run_output(step, run), oq_run_residual(step, run), run->scratch, &bound->whole, err));
+	return run->part ? oq_direct_part_bind(run->part, run->scratch, &bound->part, err) : OQ_OK;
+}
+
+/* A tile of Winograd's rounds each of its outputs by all of its inputs, unless it computes in integers. */
+static void conv_reach(const oq_step *step, const oq_box *in, oq_box *out)
+{
+	const conv_state *state = step->state;
+	const int64_t *extent = oq_step_output(step)->shape + 1;
+	oq_window_reach(step, in, out);
+	for (int i = 0; i < OQ_SPATIAL && state->own && state->tile; i++) {
+		out->low[i] = out->low[i] / state->tile * state->tile;
+		out->high[i] = (out->high[i] + state->tile - 1) / state->tile * state->tile;
+		out->high[i] = out->high[i] < extent[i] ? out->high[i] : extent[i];
+	}
+}
+
+#define PART_GAINS 0.75 /* of the output's voxels, at the most: a part is copied there and back */
+
+static oq_status open_conv_part(const oq_step *step, const int64_t extent[OQ_SPATIAL], oq_part *part, oq_error *err)
+{
+	const conv_state *state = step->state;
+	double voxels = (double)(extent[0] * extent[1] * extent[2]);
+	if (!state->direct || voxels > PART_GAINS * (double)oq_value_voxels(oq_step_output(step)))
+		return OQ_OK;
+	oq_direct_part *direct = NULL;
+	OQ_TRY(oq_direct_part_create(state->direct, extent, &direct, err));
+	if (direct)
+		*part = (oq_part){direct, oq_direct_part_scratch_bytes(direct)};
 	return OQ_OK;
 }
 
-static void close_conv_session(const oq_step *step, void *private_state)
+static void close_conv_part(void *part)
 {
-	(void)step;
-	oq_direct_unbind(private_state);
+	oq_direct_part_free(part);
+}
+
+static double conv_share(const oq_step *step, const void *part, const oq_box *box)
+{
+	const conv_state *state = step->state;
+	const int64_t *out = oq_step_output(step)->shape + 1;
+	if (takes_part(part, box))
+		return (double)oq_direct_part_voxels(part) / (double)oq_value_voxels(oq_step_output(step));
+	if (!state->tile)
+		return 1;
+	const oq_box whole = {.high = {out[0], out[1], out[2]}};
+	int64_t first[3], count[3];
+	return (double)oq_box_tiles(box, state->tile, first, count) / (double)oq_box_tiles(&whole, state->tile, first, count);
 }
 
 const oq_op oq_op_conv = {.name = "conv", .min_inputs = 1, .max_inputs = 1, .typed = true, .parse = parse_conv, .infer = infer_conv, .plan = plan_conv,
-	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session};
+	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session, .reach = conv_reach,
+	.open_part = open_conv_part, .close_part = close_conv_part, .share = conv_share};
 const oq_op oq_op_linear = {.name = "linear", .min_inputs = 1, .max_inputs = 1, .typed = true, .parse = parse_linear, .infer = infer_linear, .plan = plan_conv,
-	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session};
+	.run = run_conv, .close = close_conv, .open_session = open_conv_session, .close_session = close_conv_session, .reach = conv_reach,
+	.open_part = open_conv_part, .close_part = close_conv_part, .share = conv_share};

@@ -70,7 +70,7 @@ static oq_status run_reshape(const oq_step *step, oq_run *run, oq_error *err)
 {
 	(void)err;
 	/* In place unless somebody else still reads the input. */
-	if (step->output_offset != step->input_offset[0])
+	if (oq_run_output(step, run) != oq_run_input(step, run, 0))
 		memcpy(oq_run_output(step, run), oq_run_input(step, run, 0), oq_step_output(step)->count * sizeof(float));
 	return OQ_OK;
 }

@@ -230,11 +230,12 @@ static oq_status run_l2_normalize(const oq_step *step, oq_run *run, oq_error *er
 }
 
 const oq_op oq_op_batch_norm = {.name = "batch_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_norm,
-	.infer = infer_elementwise, .plan = plan_batch_norm, .run = run_batch_norm, .close = close_norm};
+	.infer = infer_elementwise, .plan = plan_batch_norm, .run = run_batch_norm, .close = close_norm, .reach = oq_same_reach};
 const oq_op oq_op_instance_norm = {.name = "instance_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_norm,
 	.infer = infer_elementwise, .plan = plan_instance_norm, .run = run_instance_norm, .close = close_norm};
-const oq_op oq_op_relu = {.name = "relu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .infer = infer_elementwise, .run = run_activation};
+const oq_op oq_op_relu = {.name = "relu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .infer = infer_elementwise, .run = run_activation,
+	.reach = oq_same_reach};
 const oq_op oq_op_leaky_relu = {.name = "leaky_relu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_leaky_relu,
-	.infer = infer_elementwise, .run = run_activation};
+	.infer = infer_elementwise, .run = run_activation, .reach = oq_same_reach};
 const oq_op oq_op_l2_normalize = {.name = "l2_normalize", .min_inputs = 1, .max_inputs = 1, .in_place = true, .infer = infer_elementwise,
 	.run = run_l2_normalize};

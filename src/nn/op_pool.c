@@ -76,6 +76,8 @@ static oq_status run_global(const oq_step *step, oq_run *run, oq_error *err)
 	return OQ_OK;
 }
 
-const oq_op oq_op_max_pool = {.name = "max_pool", .min_inputs = 1, .max_inputs = 1, .parse = parse_pool, .infer = infer_pool, .run = run_max_pool};
-const oq_op oq_op_avg_pool = {.name = "avg_pool", .min_inputs = 1, .max_inputs = 1, .parse = parse_pool, .infer = infer_pool, .run = run_avg_pool};
+const oq_op oq_op_max_pool = {.name = "max_pool", .min_inputs = 1, .max_inputs = 1, .parse = parse_pool, .infer = infer_pool, .run = run_max_pool,
+	.reach = oq_window_reach};
+const oq_op oq_op_avg_pool = {.name = "avg_pool", .min_inputs = 1, .max_inputs = 1, .parse = parse_pool, .infer = infer_pool, .run = run_avg_pool,
+	.reach = oq_window_reach};
 const oq_op oq_op_global_avg_pool = {.name = "global_avg_pool", .min_inputs = 1, .max_inputs = 1, .infer = infer_global, .run = run_global};

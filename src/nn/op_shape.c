@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+void oq_same_reach(const oq_step *step, const oq_box *in, oq_box *out)
+{
+	(void)step;
+	*out = *in;
+}
+
 static oq_status infer_same(const oq_graph *graph, oq_node *node, oq_value *output, oq_error *err)
 {
 	const oq_value *first = &graph->values[node->inputs[0]];
@@ -103,6 +109,15 @@ static oq_status run_permute(const oq_step *step, oq_run *run, oq_error *err)
 	return OQ_OK;
 }
 
+static void permute_reach(const oq_step *step, const oq_box *in, oq_box *out)
+{
+	const int64_t *perm = step->node->attributes.perm;
+	for (int i = 0; i < OQ_SPATIAL && perm[0] == 0; i++) {
+		out->low[i] = in->low[perm[1 + i] - 1];
+		out->high[i] = in->high[perm[1 + i] - 1];
+	}
+}
+
 static oq_status infer_flatten(const oq_graph *graph, oq_node *node, oq_value *output, oq_error *err)
 {
 	OQ_TRY(need_volume(graph, node, err));
@@ -120,7 +135,10 @@ static oq_status run_flatten(const oq_step *step, oq_run *run, oq_error *err)
 	return OQ_OK;
 }
 
-const oq_op oq_op_add = {.name = "add", .min_inputs = 2, .max_inputs = 2, .in_place = true, .infer = infer_same, .run = run_add};
-const oq_op oq_op_concat = {.name = "concat", .min_inputs = 1, .max_inputs = OQ_MAX_INPUTS, .infer = infer_concat, .run = run_concat};
-const oq_op oq_op_permute = {.name = "permute", .min_inputs = 1, .max_inputs = 1, .parse = parse_permute, .infer = infer_permute, .run = run_permute};
+const oq_op oq_op_add = {.name = "add", .min_inputs = 2, .max_inputs = 2, .in_place = true, .infer = infer_same, .run = run_add,
+	.reach = oq_same_reach};
+const oq_op oq_op_concat = {.name = "concat", .min_inputs = 1, .max_inputs = OQ_MAX_INPUTS, .infer = infer_concat, .run = run_concat,
+	.reach = oq_same_reach};
+const oq_op oq_op_permute = {.name = "permute", .min_inputs = 1, .max_inputs = 1, .parse = parse_permute, .infer = infer_permute, .run = run_permute,
+	.reach = permute_reach};
 const oq_op oq_op_flatten = {.name = "flatten", .min_inputs = 1, .max_inputs = 1, .infer = infer_flatten, .run = run_flatten};

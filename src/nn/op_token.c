@@ -180,7 +180,8 @@ static oq_status run_patch_merge(const oq_step *step, oq_run *run, oq_error *err
 }
 
 const oq_op oq_op_layer_norm = {.name = "layer_norm", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .parse = parse_layer_norm,
-	.infer = infer_token, .plan = plan_layer_norm, .run = run_layer_norm, .close = close_token};
-const oq_op oq_op_gelu = {.name = "gelu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .infer = infer_token, .run = run_gelu};
+	.infer = infer_token, .plan = plan_layer_norm, .run = run_layer_norm, .close = close_token, .reach = oq_same_reach};
+const oq_op oq_op_gelu = {.name = "gelu", .min_inputs = 1, .max_inputs = 1, .in_place = true, .typed = true, .infer = infer_token, .run = run_gelu,
+	.reach = oq_same_reach};
 const oq_op oq_op_patch_merge = {.name = "patch_merge", .min_inputs = 1, .max_inputs = 1, .parse = parse_patch_merge,
 	.infer = infer_patch_merge, .run = run_patch_merge};

@@ -1,5 +1,5 @@
 /* Sessions: memory for one patch at a time and the handles bound to it. Running allocates nothing. */
-#include "model.h"
+#include "session.h"
 
 #include "core/clock.h"
 #include "kernel/peak.h"
@@ -7,17 +7,6 @@
 #include "onednn.h"
 
 #include <string.h>
-
-struct oq_nn_session {
-	const oq_nn_model *model;
-	oq_run run;
-	void **private_states; /* one per step */
-	float *kept;           /* room for one kept value in logical order */
-	double *seconds;       /* per step, summed while profiling */
-	int64_t profiled_runs;
-	bool profiling;
-	double peaks[3];       /* of products in float32, bfloat16 and bytes, one thread; 0: not measured */
-};
 
 static const oq_dtype peak_types[] = {OQ_F32, OQ_BF16, OQ_I8};
 
@@ -29,44 +18,61 @@ static size_t largest_value(const oq_graph *graph)
 	return most;
 }
 
-static oq_status open_session(oq_nn_session *session, oq_error *err)
+static oq_status bind_steps(oq_nn_session *session, oq_error *err)
 {
 	const oq_nn_model *model = session->model;
-	size_t steps = (size_t)model->step_count, slab_bytes;
-	if (!oq_size_mul(model->slab_floats, sizeof(float), &slab_bytes))
-		return oq_fail_memory(err, model->graph.where, SIZE_MAX);
-	session->run.threads = model->threads;
-	session->run.isa = model->isa;
-	session->run.slab = oq_alloc_aligned(slab_bytes);
-	session->run.scratch = oq_alloc_aligned(model->scratch_bytes);
-	session->private_states = oq_calloc(steps, sizeof *session->private_states);
-	session->seconds = oq_calloc(steps, sizeof *session->seconds);
-	session->kept = oq_alloc(largest_value(&model->graph) * sizeof *session->kept);
-	if (!session->run.slab || !session->run.scratch || !session->private_states || !session->seconds || !session->kept)
-		return oq_fail_memory(err, model->graph.where, slab_bytes + model->scratch_bytes);
-	OQ_TRY(oq_dnnl_check(dnnl_stream_create(&session->run.stream, model->engine, dnnl_stream_default_flags), model->graph.where, "make a stream", err));
-	for (int i = 0; i < model->step_count; i++) {
+	oq_status status = OQ_OK;
+	for (int i = 0; i < model->step_count && status == OQ_OK; i++) {
 		if (!model->steps[i].op->open_session)
 			continue;
 		session->run.private_state = NULL;
-		OQ_TRY(model->steps[i].op->open_session(&model->steps[i], &session->run, err));
+		session->run.part = session->reuse ? oq_reuse_part(session->reuse, i) : NULL;
+		status = model->steps[i].op->open_session(&model->steps[i], &session->run, err);
 		session->private_states[i] = session->run.private_state;
 	}
-	return OQ_OK;
+	return status;
 }
 
-oq_status oq_nn_session_open(const oq_nn_model *model, oq_nn_session **out, oq_error *err)
+static oq_status open_session(oq_nn_session *session, const oq_layout *layout, oq_error *err)
+{
+	const oq_nn_model *model = session->model;
+	size_t steps = (size_t)model->step_count, slab_bytes;
+	if (!oq_size_mul(layout->slab_floats, sizeof(float), &slab_bytes))
+		return oq_fail_memory(err, model->graph.where, SIZE_MAX);
+	session->run.place = layout->place;
+	session->run.threads = model->threads;
+	session->run.isa = model->isa;
+	session->run.slab = oq_alloc_aligned(slab_bytes);
+	session->run.scratch = oq_alloc_aligned(layout->scratch_bytes);
+	session->private_states = oq_calloc(steps, sizeof *session->private_states);
+	session->seconds = oq_calloc(steps, sizeof *session->seconds);
+	session->kept = oq_alloc(largest_value(&model->graph) * sizeof *session->kept);
+	session->differ = oq_alloc((size_t)model->graph.value_count * sizeof *session->differ);
+	if (!session->run.slab || !session->run.scratch || !session->private_states || !session->seconds || !session->kept || !session->differ)
+		return oq_fail_memory(err, model->graph.where, slab_bytes + layout->scratch_bytes);
+	OQ_TRY(oq_dnnl_check(dnnl_stream_create(&session->run.stream, model->engine, dnnl_stream_default_flags), model->graph.where, "make a stream", err));
+	return bind_steps(session, err);
+}
+
+oq_status oq_session_open_laid(const oq_nn_model *model, const oq_layout *layout, const oq_nn_reuse *reuse, oq_nn_session **out, oq_error *err)
 {
 	oq_nn_session *session = oq_calloc(1, sizeof *session);
 	if (!session)
 		return oq_fail_memory(err, model->graph.where, sizeof *session);
 	session->model = model;
-	oq_status status = open_session(session, err);
+	session->reuse = reuse;
+	oq_status status = open_session(session, layout, err);
 	if (status == OQ_OK)
 		*out = session;
 	else
 		oq_nn_session_close(session);
 	return status;
+}
+
+oq_status oq_nn_session_open(const oq_nn_model *model, oq_nn_session **out, oq_error *err)
+{
+	const oq_layout layout = {.place = model->value_offset, .slab_floats = model->slab_floats, .scratch_bytes = model->scratch_bytes};
+	return oq_session_open_laid(model, &layout, NULL, out, err);
 }
 
 void oq_nn_session_close(oq_nn_session *session)
@@ -83,6 +89,7 @@ void oq_nn_session_close(oq_nn_session *session)
 	oq_free(session->private_states);
 	oq_free(session->seconds);
 	oq_free(session->kept);
+	oq_free(session->differ);
 	oq_free(session);
 }
 
@@ -91,6 +98,8 @@ static oq_status run_steps(oq_nn_session *session, oq_error *err)
 	const oq_nn_model *model = session->model;
 	double before = session->profiling ? oq_seconds() : 0;
 	for (int i = 0; i < model->step_count; i++) {
+		if (session->reuse && !oq_reuse_step(session, i))
+			continue;
 		session->run.private_state = session->private_states[i];
 		OQ_TRY(model->steps[i].op->run(&model->steps[i], &session->run, err));
 		if (session->profiling) {
@@ -107,12 +116,15 @@ oq_status oq_nn_session_run(oq_nn_session *session, const float *patch, float *e
 {
 	const oq_nn_model *model = session->model;
 	const oq_value *input = &model->graph.values[model->graph.input], *output = &model->graph.values[model->graph.output];
-	oq_channels_last(input->shape[0], oq_value_voxels(input), patch, session->run.slab + model->value_offset[model->graph.input]);
+	if (session->reuse)
+		OQ_TRY(oq_reuse_begin(session, patch, err));
+	else
+		oq_channels_last(input->shape[0], oq_value_voxels(input), patch, session->run.slab + session->run.place[model->graph.input]);
 	int before = oq_threads_enter(model->threads);
 	oq_status status = run_steps(session, err);
 	oq_threads_leave(before);
 	if (status == OQ_OK)
-		memcpy(embedding, session->run.slab + model->value_offset[model->graph.output], output->count * sizeof *embedding);
+		memcpy(embedding, session->run.slab + session->run.place[model->graph.output], output->count * sizeof *embedding);
 	return status;
 }
 
@@ -121,10 +133,10 @@ oq_status oq_nn_session_value(oq_nn_session *session, const char *name, const fl
 	const oq_nn_model *model = session->model;
 	int index = oq_graph_value(&model->graph, name);
 	const oq_value *value = index >= 0 ? &model->graph.values[index] : NULL;
-	if (!value || !value->keep || model->value_offset[index] == SIZE_MAX)
+	if (!value || !value->keep || session->run.place[index] == SIZE_MAX)
 		return oq_fail(err, OQ_E_USAGE, "E_KEEP", "%s: value %s: was not kept", model->graph.where, name);
 	oq_channels_first(value->rank == 4 ? value->shape[0] : 1, value->rank == 4 ? oq_value_voxels(value) : (int64_t)value->count,
-		session->run.slab + model->value_offset[index], session->kept);
+		session->run.slab + session->run.place[index], session->kept);
 	*data = session->kept;
 	*rank = value->rank;
 	memcpy(shape, value->shape, sizeof value->shape);

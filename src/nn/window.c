@@ -61,3 +61,14 @@ oq_status oq_window_infer(const oq_graph *graph, const oq_node *node, const int6
 	}
 	return OQ_OK;
 }
+
+void oq_window_reach(const oq_step *step, const oq_box *in, oq_box *out)
+{
+	const oq_attributes *a = &step->node->attributes;
+	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
+		int64_t stride = a->stride[axis], first = in->low[axis] + a->pad_low[axis] - (a->kernel[axis] - 1) * a->dilation[axis];
+		int64_t high = (in->high[axis] - 1 + a->pad_low[axis]) / stride + 1, extent = oq_step_output(step)->shape[1 + axis];
+		out->low[axis] = first > 0 ? (first + stride - 1) / stride : 0;
+		out->high[axis] = high < extent ? high : extent;
+	}
+}

@@ -28,6 +28,10 @@ checks=$((checks + 1))
 cmp -s one/maps.npy other/maps.npy && fail "both variants have the same map"
 expect 0 "" "$oq" saliency "$tiny" "$scan" --seed 16.25,-168.1,661.3 --window 4 --conv direct --quiet -o direct
 says direct/saliency.json '"asked":	"direct"'
+expect 0 "" "$oq" saliency "$tiny" "$scan" --seed 16.25,-168.1,661.3 --window 4 --no-reuse --quiet -o whole
+same one/maps.npy whole/maps.npy
+says whole/saliency.json '"why":	"it was not asked for"'
+says one/saliency.json '"used":	true'
 expect 2 "--conv" "$oq" saliency "$tiny" "$scan" --seed 16.25,-168.1,661.3 --conv fast -o x
 # The map is a mask of its own patch: everything lies inside.
 expect 0 "" "$oq" saliency "$tiny" "$scan" --seed 16.25,-168.1,661.3 --window 4 --mask one/0000.nii.gz --compare "$tiny" --json -o masked

@@ -266,20 +266,20 @@ static unsigned char *run_trial(const trial *t, void *const inputs[2], size_t *b
 	const oq_planner planner = {.graph = &graph, .threads = t->threads, .isa = t->isa};
 	oq_step step = {.op = s->op, .node = &node, .graph = &graph};
 	oq_error err = {0};
-	size_t total = 0;
+	size_t total = 0, offset[3];
 	for (int i = 0; i < s->inputs; i++) {
 		memcpy(values[i].shape, s->shape[i], sizeof s->shape[i]);
 		place(&values[i], t->in[i], false);
-		step.input_offset[i] = total / sizeof(float);
+		offset[i] = total / sizeof(float);
 		total += padded(bytes_of(&values[i]));
 	}
 	OQ_REQUIRE(s->op->infer(&graph, &node, &values[2], &err) == OQ_OK);
 	place(&values[2], t->out, true);
 	*bytes = bytes_of(&values[2]);
-	step.output_offset = t->in_place ? step.input_offset[0] : total / sizeof(float);
+	offset[2] = t->in_place ? offset[0] : total / sizeof(float);
 	total += padded(*bytes);
 	OQ_REQUIRE(!s->op->plan || s->op->plan(&planner, &node, &step, &err) == OQ_OK);
-	oq_run run = {.slab = oq_alloc_aligned(total), .scratch = oq_alloc_aligned(step.scratch_bytes + GUARD), .threads = t->threads, .isa = t->isa};
+	oq_run run = {.slab = oq_alloc_aligned(total), .place = offset, .scratch = oq_alloc_aligned(step.scratch_bytes + GUARD), .threads = t->threads, .isa = t->isa};
 	unsigned char *result = oq_alloc(*bytes);
 	OQ_REQUIRE(run.slab && run.scratch && result);
 	memset(run.slab, UNTOUCHED, total);

@@ -28,6 +28,11 @@ static inline four madd(four a, four b, four c)
 #define BLOCK_MOST 28 /* tiles */
 #define LINE 16       /* floats of a cache line */
 
+/* Tiles along D, H and W. */
+typedef struct tile_grid {
+	int64_t first[3], count[3], total;
+} tile_grid;
+
 typedef struct winograd_state {
 	int edge;         /* of an input tile: 4 or 6 */
 	int64_t positions, outs; /* edge^3 products of a tile; edge-2 outputs along an axis */
@@ -35,7 +40,8 @@ typedef struct winograd_state {
 	uint16_t *narrow; /* or this, bfloat16: [position][panel][in/2][32][2] */
 	oq_gemm_dot_fn *dot; /* and its products */
 	double *voxels;   /* of each tile of a patch that lie inside */
-	int64_t panels, tiles[3], tile_count;
+	int64_t panels;
+	tile_grid grid;
 	int64_t block;    /* tiles */
 	int64_t row;      /* floats between positions of a block's input: odd in cache lines, against aliasing */
 } winograd_state;
@@ -113,21 +119,21 @@ static int64_t block_tiles(int64_t tiles, int64_t in)
 	return block < tiles ? block : tiles;
 }
 
-/* First voxel of a tile's outputs; returns its patch. */
-static int64_t locate(const winograd_state *s, int64_t tile, int64_t at[3])
+/* First voxel of the outputs of a tile of `outs`; returns its patch. */
+static int64_t locate(const tile_grid *grid, int64_t outs, int64_t tile, int64_t at[3])
 {
-	int64_t in_patch = tile % s->tile_count;
-	at[0] = in_patch / (s->tiles[1] * s->tiles[2]) * s->outs;
-	at[1] = in_patch / s->tiles[2] % s->tiles[1] * s->outs;
-	at[2] = in_patch % s->tiles[2] * s->outs;
-	return tile / s->tile_count;
+	int64_t in_patch = tile % grid->total;
+	at[0] = (grid->first[0] + in_patch / (grid->count[1] * grid->count[2])) * outs;
+	at[1] = (grid->first[1] + in_patch / grid->count[2] % grid->count[1]) * outs;
+	at[2] = (grid->first[2] + in_patch % grid->count[2]) * outs;
+	return tile / grid->total;
 }
 
 static void count_voxels(const winograd_state *s, const int64_t size[3])
 {
-	for (int64_t t = 0; t < s->tile_count; t++) {
+	for (int64_t t = 0; t < s->grid.total; t++) {
 		int64_t at[3], voxels = 1;
-		locate(s, t, at);
+		locate(&s->grid, s->outs, t, at);
 		for (int i = 0; i < 3; i++)
 			voxels *= size[i] - at[i] < s->outs ? size[i] - at[i] : s->outs;
 		s->voxels[t] = (double)voxels;
@@ -150,14 +156,11 @@ static oq_status create(int edge, bool narrow, oq_conv *conv, const float *weigh
 	s->outs = edge - 2;
 	s->positions = edge * edge * edge;
 	s->panels = (shape->out_channels + NR - 1) / NR;
-	s->tile_count = 1;
-	for (int i = 0; i < 3; i++) {
-		s->tiles[i] = (shape->out[i] + s->outs - 1) / s->outs;
-		s->tile_count *= s->tiles[i];
-	}
-	s->block = block_tiles(s->tile_count, shape->in_channels);
+	const oq_box whole = {.high = {shape->out[0], shape->out[1], shape->out[2]}};
+	s->grid.total = oq_box_tiles(&whole, s->outs, s->grid.first, s->grid.count);
+	s->block = block_tiles(s->grid.total, shape->in_channels);
 	s->row = odd_lines(s->block * shape->in_channels / (narrow ? 2 : 1));
-	size_t bytes = (size_t)s->tile_count * sizeof *s->voxels;
+	size_t bytes = (size_t)s->grid.total * sizeof *s->voxels;
 	if (!(s->voxels = oq_alloc(bytes)))
 		return oq_fail_memory(err, "convolution", bytes);
 	count_voxels(s, shape->out);
@@ -227,7 +230,7 @@ static int64_t thread_floats(const winograd_state *s)
 static int64_t moments_floats(const oq_conv *conv, int64_t batch)
 {
 	const winograd_state *s = conv->state;
-	return conv->shape.moments ? batch * s->tile_count * 2 * conv->shape.out_channels : 0;
+	return conv->shape.moments ? batch * s->grid.total * 2 * conv->shape.out_channels : 0;
 }
 
 static size_t scratch_bytes(const oq_conv *conv, int64_t batch, int threads)
@@ -244,6 +247,7 @@ typedef struct winograd_call {
 	const oq_conv_epilogue *epilogue;
 	unsigned char *y;
 	float *moments;                     /* [tile][2][out_channels], or NULL */
+	tile_grid grid;                     /* those of a patch that are wanted: all of them when there are moments */
 	int64_t tiles, in_patch, out_patch; /* of all patches; values of one */
 } winograd_call;
 
@@ -253,7 +257,7 @@ static void input_tile(const winograd_call *call, int64_t tile, int64_t place, f
 	bool narrow = call->state->narrow != NULL;
 	oq_winograd_input t = {.channels = shape->in_channels, .prologue = call->prologue, .stride = call->state->row * (narrow ? 2 : 1),
 		.out = input + place * shape->in_channels / (narrow ? 2 : 1)};
-	int64_t patch = locate(call->state, tile, t.at);
+	int64_t patch = locate(&call->grid, call->state->outs, tile, t.at);
 	t.x = call->x + (size_t)(patch * call->in_patch) * oq_dtype_size(shape->in_type);
 	for (int i = 0; i < 3; i++) {
 		t.at[i]--; /* the padding */
@@ -288,8 +292,8 @@ static void output_tiles(const winograd_call *call, int64_t panel, int64_t first
 	for (int64_t t = 0; t < tiles; t++) {
 		oq_winograd_output o = {.products = products + t * NR, .stride = product_row(call->state), .channels = shape->out_channels,
 			.first = panel * NR, .count = left < NR ? left : NR, .outs = call->state->outs, .epilogue = call->epilogue,
-			.voxels = (float)call->state->voxels[(first + t) % call->state->tile_count]};
-		int64_t patch = locate(call->state, first + t, o.at);
+			.voxels = (float)call->state->voxels[(first + t) % call->grid.total]};
+		int64_t patch = locate(&call->grid, call->state->outs, first + t, o.at);
 		memcpy(o.size, shape->out, sizeof o.size);
 		o.y = call->y + (size_t)(patch * call->out_patch) * oq_dtype_size(shape->out_type);
 		o.residual = call->epilogue->residual ? call->epilogue->residual + patch * call->out_patch : NULL;
@@ -357,8 +361,8 @@ static void combine_moments(const winograd_call *call, int64_t batch, int thread
 #pragma omp parallel for collapse(2) num_threads(threads) if (threads > 1) schedule(static)
 	for (int64_t b = 0; b < batch; b++)
 		for (int64_t p = 0; p < s->panels; p++) {
-			oq_winograd_moments m = {.of_tiles = call->moments + b * s->tile_count * 2 * outputs, .voxels = s->voxels,
-				.total = (double)(shape->out[0] * shape->out[1] * shape->out[2]), .tiles = s->tile_count, .channels = outputs,
+			oq_winograd_moments m = {.of_tiles = call->moments + b * s->grid.total * 2 * outputs, .voxels = s->voxels,
+				.total = (double)(shape->out[0] * shape->out[1] * shape->out[2]), .tiles = s->grid.total, .channels = outputs,
 				.first = p * NR, .last = p * NR + NR < outputs ? p * NR + NR : outputs, .mean = call->epilogue->moments + b * 2 * outputs};
 			m.variance = m.mean + outputs;
 			call->kernels->combine(&m);
@@ -372,9 +376,12 @@ static void run(const oq_conv *conv, int64_t batch, const void *x, const oq_conv
 	const winograd_state *s = conv->state;
 	const oq_conv_shape *shape = &conv->shape;
 	int64_t voxels = shape->in[0] * shape->in[1] * shape->in[2];
-	const winograd_call call = {.conv = conv, .state = s, .kernels = kernels_for(conv->isa, s->edge), .x = x, .prologue = prologue,
+	winograd_call call = {.conv = conv, .state = s, .kernels = kernels_for(conv->isa, s->edge), .x = x, .prologue = prologue,
 		.epilogue = epilogue ? epilogue : &none, .y = y, .moments = shape->moments ? (float *)scratch + thread_floats(s) * threads : NULL,
-		.tiles = batch * s->tile_count, .in_patch = voxels * shape->in_channels, .out_patch = voxels * shape->out_channels};
+		.grid = s->grid, .in_patch = voxels * shape->in_channels, .out_patch = voxels * shape->out_channels};
+	if (call.epilogue->box && !call.moments)
+		call.grid.total = oq_box_tiles(call.epilogue->box, s->outs, call.grid.first, call.grid.count);
+	call.tiles = batch * call.grid.total;
 	if (threads > 1 && call.tiles < 4 * threads * s->block)
 		share_blocks(&call, scratch, threads);
 	else

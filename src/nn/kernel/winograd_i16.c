@@ -30,7 +30,7 @@ struct oq_conv_i8 {
 	oq_gemm_i16_fn *gemm;
 	int16_t *weights;  /* [position][panel][pair][32][2] */
 	size_t weight_bytes;
-	int64_t panels, pairs, tiles[3], tile_count;
+	int64_t panels, pairs;
 	int64_t twice[TWICE_MAX]; /* input channels with a filter too wide for 16 bits: they come a second time behind the others */
 	int64_t twice_count;
 	int64_t block;     /* tiles */
@@ -179,12 +179,9 @@ static void lay_out(oq_conv_i8 *conv)
 	const oq_conv_shape *s = &conv->shape;
 	conv->panels = (s->out_channels + NR - 1) / NR;
 	conv->pairs = (s->in_channels + conv->twice_count + 1) / 2;
-	conv->tile_count = 1;
-	for (int i = 0; i < 3; i++) {
-		conv->tiles[i] = (s->out[i] + OUTS - 1) / OUTS;
-		conv->tile_count *= conv->tiles[i];
-	}
-	conv->block = block_tiles(conv->tile_count, s->in_channels);
+	const oq_box whole = {.high = {s->out[0], s->out[1], s->out[2]}};
+	int64_t first[3], count[3];
+	conv->block = block_tiles(oq_box_tiles(&whole, OUTS, first, count), s->in_channels);
 	conv->row = ((conv->block * conv->pairs * 2 + LINE - 1) / LINE | 1) * LINE;
 	conv->product_row = (conv->block * NR * 2 / LINE | 1) * LINE / 2;
 }
@@ -252,6 +249,7 @@ typedef struct call_state {
 	const uint8_t *x;
 	const oq_conv_i8_epilogue *epilogue;
 	unsigned char *scratch;
+	int64_t first[3], count[3], tiles; /* that are wanted, along each axis and in all */
 } call_state;
 
 static int32_t *products_of(const call_state *call, int thread)
@@ -265,11 +263,11 @@ static int16_t *input_of(const call_state *call, int thread)
 }
 
 /* First voxel of a tile's outputs. */
-static void locate(const oq_conv_i8 *conv, int64_t tile, int64_t at[3])
+static void locate(const call_state *call, int64_t tile, int64_t at[3])
 {
-	at[0] = tile / (conv->tiles[1] * conv->tiles[2]) * OUTS;
-	at[1] = tile / conv->tiles[2] % conv->tiles[1] * OUTS;
-	at[2] = tile % conv->tiles[2] * OUTS;
+	at[0] = (call->first[0] + tile / (call->count[1] * call->count[2])) * OUTS;
+	at[1] = (call->first[1] + tile / call->count[2] % call->count[1]) * OUTS;
+	at[2] = (call->first[2] + tile % call->count[2]) * OUTS;
 }
 
 /* A tile's transformed channels that are multiplied twice, and a zero where they are odd in number. */
@@ -288,7 +286,7 @@ static void input_tile(const call_state *call, int64_t tile, int64_t place, int1
 {
 	const oq_conv_i8 *conv = call->conv;
 	oq_w16_input t = {.x = call->x, .channels = conv->shape.in_channels, .zero = conv->zero, .out = input + place * conv->pairs * 2, .stride = conv->row};
-	locate(conv, tile, t.at);
+	locate(call, tile, t.at);
 	for (int i = 0; i < 3; i++) {
 		t.at[i]--; /* the padding */
 		t.size[i] = conv->shape.in[i];
@@ -319,14 +317,14 @@ static void output_tiles(const call_state *call, int64_t panel, int64_t first, i
 	memcpy(o.size, conv->shape.out, sizeof o.size);
 	for (int64_t t = 0; t < tiles; t++) {
 		o.products = products + t * NR;
-		locate(conv, first + t, o.at);
+		locate(call, first + t, o.at);
 		conv->kernels->output(&o);
 	}
 }
 
-static int64_t tiles_from(const oq_conv_i8 *conv, int64_t first)
+static int64_t tiles_from(const call_state *call, int64_t first)
 {
-	return conv->tile_count - first < conv->block ? conv->tile_count - first : conv->block;
+	return call->tiles - first < call->conv->block ? call->tiles - first : call->conv->block;
 }
 
 /* Many blocks: each thread takes blocks of its own. */
@@ -334,9 +332,9 @@ static void run_blocks(const call_state *call, int threads)
 {
 	const oq_conv_i8 *conv = call->conv;
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic)
-	for (int64_t first = 0; first < conv->tile_count; first += conv->block) {
+	for (int64_t first = 0; first < call->tiles; first += conv->block) {
 		int thread = threads > 1 ? omp_get_thread_num() : 0;
-		int64_t tiles = tiles_from(conv, first);
+		int64_t tiles = tiles_from(call, first);
 		for (int64_t t = 0; t < tiles; t++)
 			input_tile(call, first + t, t, input_of(call, thread));
 		for (int64_t p = 0; p < conv->panels; p++) {
@@ -350,8 +348,8 @@ static void run_blocks(const call_state *call, int threads)
 static void share_blocks(const call_state *call, int threads)
 {
 	const oq_conv_i8 *conv = call->conv;
-	for (int64_t first = 0; first < conv->tile_count; first += conv->block) {
-		int64_t tiles = tiles_from(conv, first);
+	for (int64_t first = 0; first < call->tiles; first += conv->block) {
+		int64_t tiles = tiles_from(call, first);
 #pragma omp parallel num_threads(threads)
 		{
 			int32_t *products = products_of(call, omp_get_thread_num());
@@ -369,8 +367,11 @@ static void share_blocks(const call_state *call, int threads)
 
 void oq_conv_i8_run(const oq_conv_i8 *conv, const uint8_t *x, const oq_conv_i8_epilogue *epilogue, void *scratch, int threads)
 {
-	const call_state call = {.conv = conv, .x = x, .epilogue = epilogue, .scratch = scratch};
-	if (threads > 1 && conv->tile_count < 4 * threads * conv->block)
+	call_state call = {.conv = conv, .x = x, .epilogue = epilogue, .scratch = scratch};
+	const oq_conv_shape *s = &conv->shape;
+	const oq_box whole = {.high = {s->out[0], s->out[1], s->out[2]}};
+	call.tiles = oq_box_tiles(epilogue->box ? epilogue->box : &whole, OUTS, call.first, call.count);
+	if (threads > 1 && call.tiles < 4 * threads * conv->block)
 		share_blocks(&call, threads);
 	else
 		run_blocks(&call, threads);

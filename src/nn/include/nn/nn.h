@@ -120,6 +120,21 @@ oq_status oq_nn_session_open(const oq_nn_model *model, oq_nn_session **out, oq_e
 void oq_nn_session_close(oq_nn_session *session);
 /* patch: input_count floats; embedding: output_count floats. Same bits for any session, thread count and neighbour. */
 oq_status oq_nn_session_run(oq_nn_session *session, const float *patch, float *embedding, oq_error *err);
+
+/* Variants of one patch: what the voxels that differ cannot reach is taken from the patch's own run, and every result has the bits of a whole run.
+ * `extent`: of the box of voxels that most variants differ in. Networks with norms over a patch, or attention, gain nothing. */
+typedef struct oq_nn_reuse oq_nn_reuse;
+oq_status oq_nn_reuse_open(const oq_nn_model *model, const int64_t extent[3], oq_nn_reuse **out, oq_error *err);
+void oq_nn_reuse_close(oq_nn_reuse *reuse);
+/* The share of a whole run's multiplications that a variant takes which differs in `extent` voxels from `start` on; 1 when it cannot be told. */
+double oq_nn_reuse_share(const oq_nn_reuse *reuse, const int64_t start[3], const int64_t extent[3]);
+/* Memory of each session, and of the patch's values once more. */
+size_t oq_nn_reuse_session_bytes(const oq_nn_reuse *reuse);
+/* The patch whose variants come next; none may be running. */
+oq_status oq_nn_reuse_patch(oq_nn_reuse *reuse, const float *patch, float *embedding, oq_error *err);
+/* Its runs take variants. */
+oq_status oq_nn_session_open_reusing(const oq_nn_reuse *reuse, oq_nn_session **out, oq_error *err);
+
 /* A kept value of the last run as [C][D][H][W] (or [C]); *data stays valid until the next run. */
 oq_status oq_nn_session_value(oq_nn_session *session, const char *name, const float **data, int *rank, int64_t shape[OQ_MAX_RANK], oq_error *err);
 

@@ -10,6 +10,7 @@
 #include "core/cpu.h"
 #include "core/dtype.h"
 #include "core/error.h"
+#include "kernel/box.h"
 
 typedef enum oq_conv_method { OQ_CONV_TAP_GEMM = 0, OQ_CONV_WINOGRAD_F2, OQ_CONV_WINOGRAD_F4, OQ_CONV_WINOGRAD_F2_BF16 } oq_conv_method;
 
@@ -37,6 +38,7 @@ typedef struct oq_conv_epilogue {
 	double *moments;       /* [batch][2][out_channels]: mean and biased variance of the output (before it is rounded to its type) over all
 	                        * voxels of a patch; set when the shape says so, else NULL. Sums of 16 voxels around the tile's first one in
 	                        * float32, tiles in double, mean before squares */
+	const oq_box *box;     /* Winograd without moments: the outputs that are wanted, others stay or get their values as well; NULL: all */
 } oq_conv_epilogue;
 
 typedef struct oq_conv oq_conv; /* packed weights + blocking; immutable */

@@ -26,6 +26,7 @@ typedef struct oq_conv_i8_epilogue {
 	float slope;           /* 1 = none, 0 = relu, else leaky */
 	bool gelu;             /* instead; products over taps only */
 	oq_typed y;            /* [D][H][W][out_channels] of OQ_F32, OQ_BF16 or OQ_U8 */
+	const oq_box *box;     /* Winograd: as in oq_conv_epilogue */
 } oq_conv_i8_epilogue;
 
 bool oq_conv_i8_supports(const oq_conv_shape *shape);
