@@ -1,48 +1,6 @@
-/* Conversions as plain loops that a compiler turns into vectors: the including source defines TABLE and is compiled for one
- * instruction set. Only additions, comparisons and bit operations, so that no set changes a bit. */
+/* Conversions as a table of one instruction set: the including source defines TABLE and is compiled for it. */
 #include "convert_isa.h"
-
-#include <string.h>
-
-#define TO_INTEGER 12582912.0f /* 1.5 * 2^23: adding it rounds a small float to the nearest integer, kept in its low bits */
-
-static void bf16_to_f32(int64_t count, const uint16_t *restrict x, float *restrict y)
-{
-	for (int64_t i = 0; i < count; i++) {
-		uint32_t bits = (uint32_t)x[i] << 16;
-		memcpy(&y[i], &bits, sizeof bits);
-	}
-}
-
-static void f32_to_bf16(int64_t count, const float *restrict x, uint16_t *restrict y)
-{
-	for (int64_t i = 0; i < count; i++) {
-		uint32_t bits;
-		memcpy(&bits, &x[i], sizeof bits);
-		uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, quiet = bits >> 16 | 0x40u;
-		y[i] = (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
-	}
-}
-
-static void u8_to_f32(int64_t count, const uint8_t *restrict x, float scale, int32_t zero, float *restrict y)
-{
-	for (int64_t i = 0; i < count; i++)
-		y[i] = (float)((int32_t)x[i] - zero) * scale;
-}
-
-static void f32_to_u8(int64_t count, const float *restrict x, float inverse, int32_t zero, uint8_t *restrict y)
-{
-	const float middle = (float)zero, low = -middle, high = 255.0f - middle;
-	for (int64_t i = 0; i < count; i++) {
-		float t = x[i] * inverse;
-		t = t > low ? t : low;
-		t = t < high ? t : high;
-		t = t + middle + TO_INTEGER; /* rounded with the zero point, as oneDNN does */
-		int32_t bits;
-		memcpy(&bits, &t, sizeof bits);
-		y[i] = (uint8_t)bits; /* what stands above the low byte is a constant */
-	}
-}
+#include "convert_loops.h"
 
 static void max_u8(int64_t count, const uint8_t *restrict x, uint8_t *restrict y)
 {

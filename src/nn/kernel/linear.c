@@ -5,12 +5,14 @@
 
 #include "core/mem.h"
 
+#include <assert.h>
 #include <omp.h>
 #include <string.h>
 
 #define BLOCK_ROWS 56 /* four blocks of the micro-kernel: weights wait for nobody, and sums stay in L1 */
 #define GROUP 4       /* panels whose sums are finished together */
 #define GROUP_COLUMNS (GROUP * OQ_DOT_NR)
+static_assert(GROUP_COLUMNS == OQ_FINISH_COLUMNS, "a block of sums is finished as one");
 
 struct oq_linear {
 	int64_t in, steps, columns, panels; /* columns of the result; panels that hold them, and as many behind them for gates */
@@ -154,25 +156,6 @@ static void multiply_group(const oq_linear *l, int64_t rows, const unsigned char
 	}
 }
 
-/* Sums of one row, `at` columns into the panels, as values. */
-static const float *values_of(const oq_linear *l, int64_t count, const float *sums, int64_t at, const float *residual, float *out)
-{
-	const oq_token_kernels *kernels = oq_token_kernels_for(l->isa);
-	if (l->codes)
-		kernels->scale_codes(count, (const int32_t *)(const void *)sums, l->scale + at, l->bias + at, residual, out);
-	else if (residual)
-		kernels->add(count, sums, residual, out);
-	else
-		return sums;
-	return out;
-}
-
-static void leaky(int64_t count, const float *x, float slope, float *y)
-{
-	for (int64_t c = 0; c < count; c++)
-		y[c] = x[c] > 0 ? x[c] : x[c] * slope;
-}
-
 typedef struct job {
 	int64_t rows, row, panel, panels, count; /* of the result: `count` columns from panel `panel` on */
 	const float *residual;
@@ -181,25 +164,13 @@ typedef struct job {
 
 static void finish(const oq_linear *l, const job *j, const float *sums, const float *gates)
 {
-	const oq_token_kernels *kernels = oq_token_kernels_for(l->isa);
-	float values[GROUP_COLUMNS], gate[GROUP_COLUMNS];
-	int64_t at = j->panel * OQ_DOT_NR;
-	for (int64_t r = 0; r < j->rows; r++, sums += GROUP_COLUMNS, gates += GROUP_COLUMNS) {
-		size_t element = (size_t)((j->row + r) * l->columns + at);
-		float *to = j->y->dtype == OQ_F32 ? (float *)j->y->data + element : values;
-		const float *x = values_of(l, j->count, sums, at, j->residual ? j->residual + element : NULL, to);
-		if (l->gated) {
-			kernels->geglu(j->count, x, values_of(l, j->count, gates, l->panels * OQ_DOT_NR + at, NULL, gate), to);
-			x = to;
-		} else if (l->gelu) {
-			kernels->gelu(j->count, x, to);
-			x = to;
-		} else if (l->slope != 1.0f) {
-			leaky(j->count, x, l->slope, to);
-			x = to;
-		}
-		oq_typed_write(x, j->count, j->y, element);
-	}
+	const int64_t at = j->panel * OQ_DOT_NR, gate = l->panels * OQ_DOT_NR + at;
+	const size_t element = (size_t)(j->row * l->columns + at);
+	const oq_finish block = {.rows = j->rows, .count = j->count, .stride = GROUP_COLUMNS, .sums = sums, .gates = l->gated ? gates : NULL,
+		.scale = l->codes ? l->scale + at : NULL, .bias = l->bias + at, .gate_scale = l->codes && l->gated ? l->scale + gate : NULL,
+		.gate_bias = l->gated ? l->bias + gate : NULL, .residual = j->residual ? j->residual + element : NULL, .width = l->columns, .gelu = l->gelu,
+		.slope = l->slope, .y = j->y, .element = element};
+	oq_token_kernels_for(l->isa)->finish(&block);
 }
 
 void oq_linear_run(const oq_linear *l, int64_t rows, const void *x, const float *residual, const oq_typed *y, void *scratch, int threads)
