@@ -10,6 +10,7 @@
 
 #include "kernel/attention_bf16.h"
 #include "kernel/attention_f32.h"
+#include "kernel/attention_i8.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -25,10 +26,13 @@ typedef struct window_state {
 	float *mask[8]; /* by bits d,h,w: the window is the last one of that axis; NULL = nothing masked */
 	float *pad;     /* [3C] or NULL */
 	uint16_t *pad_halves; /* the same in bfloat16, or NULL */
-	bool halves;    /* q, k and v are bfloat16 in memory and are multiplied so; the result goes through scratch */
+	oq_dtype compute; /* of the products, see precision.c: OQ_F32; or OQ_BF16, OQ_I8: on rows where they lie */
+	oq_dtype held;  /* q, k and v in memory */
+	bool vnni;
 	float *q_scale, *k_scale;
 	bool gathered;  /* rows are not float32 in memory: heads are converted into scratch and out of it */
-	size_t thread_floats;
+	size_t kernel_bytes;  /* scratch of the kernel, whole floats */
+	size_t thread_floats; /* the kernel's, and rows behind it */
 } window_state;
 
 static oq_status parse_window(oq_graph *graph, oq_node *node, const oq_json *json, oq_error *err)
@@ -133,19 +137,10 @@ static oq_status read_tensor(const oq_graph *graph, const char *tensor, float **
 	return *out ? oq_package_read_f32(graph->package, tensor, *out, info->count, err) : oq_fail_memory(err, tensor, info->bytes);
 }
 
-/* Products in bfloat16 where that is what q, k and v are and the processor multiplies it; unit vectors (q_scale) are made in float32. */
-static bool wants_halves(const oq_planner *planner, const oq_node *node, const oq_step *step)
-{
-	bool all = planner->bf16 && planner->isa == OQ_ISA_AVX512 && !node->attributes.var;
-	for (int i = 0; i < node->input_count; i++)
-		all = all && oq_step_input(step, i)->dtype == OQ_BF16;
-	return all;
-}
-
 static oq_status halve_pad(window_state *s, const oq_node *node, oq_error *err)
 {
 	size_t count = (size_t)(3 * s->heads * s->head_dim);
-	if (!s->pad || !s->halves)
+	if (!s->pad || s->held != OQ_BF16 || s->compute == OQ_F32)
 		return OQ_OK;
 	s->pad_halves = oq_alloc(count * sizeof *s->pad_halves);
 	if (!s->pad_halves)
@@ -154,6 +149,19 @@ static oq_status halve_pad(window_state *s, const oq_node *node, oq_error *err)
 	oq_typed_write(s->pad, (int64_t)count, &to, 0);
 	return OQ_OK;
 }
+
+/* Scratch of a thread: the kernel's, rows that are not used where they lie, pointers to rows of q, k, v and the result, and the tokens' voxels. */
+static void plan_scratch(const oq_planner *planner, window_state *s, oq_step *step)
+{
+	int rows = s->compute != OQ_F32 ? 1 : (step->node->attributes.var ? 2 : 0) + (s->gathered ? 4 : 0);
+	s->kernel_bytes = s->compute == OQ_I8 ? oq_attention_i8_scratch_bytes(s->tokens, s->head_dim) : s->compute == OQ_BF16
+		? oq_attention_bf16_scratch_bytes(s->tokens, s->head_dim) : oq_attention_scratch_floats(s->tokens, s->head_dim) * sizeof(float);
+	s->thread_floats = (s->kernel_bytes / sizeof(float) + (size_t)(rows * s->tokens * s->head_dim) + 15) / 16 * 16;
+	size_t lists = (size_t)s->tokens * (4 * sizeof(void *) + sizeof(int64_t));
+	step->scratch_bytes = (size_t)planner->threads * (s->thread_floats * sizeof(float) + (lists + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN);
+}
+
+static const char *const kernels_of[] = {[OQ_BF16] = "+bf16", [OQ_I8] = "+int8"};
 
 static oq_status plan_window(const oq_planner *planner, const oq_node *node, oq_step *step, oq_error *err)
 {
@@ -175,14 +183,13 @@ static oq_status plan_window(const oq_planner *planner, const oq_node *node, oq_
 	for (int i = 0; i < node->input_count; i++)
 		s->gathered |= oq_step_input(step, i)->dtype != OQ_F32;
 	s->gathered |= output->dtype != OQ_F32;
-	s->halves = wants_halves(planner, node, step);
-	size_t rows = (a->var ? 2 : 0) + (s->gathered ? 4 : 0), own = s->halves ? oq_attention_bf16_scratch_bytes(s->tokens, s->head_dim) / sizeof(float)
-		: oq_attention_scratch_floats(s->tokens, s->head_dim);
-	s->thread_floats = (own + rows * (size_t)(s->tokens * s->head_dim) + 15) / 16 * 16;
-	if (s->halves)
-		snprintf(step->implementation, sizeof step->implementation, "own:%s+bf16", oq_isa_name(planner->isa));
-	size_t pointers = 6 * (size_t)s->tokens * sizeof(void *);
-	step->scratch_bytes = (size_t)planner->threads * (s->thread_floats * sizeof(float) + (pointers + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN);
+	s->compute = node->compute;
+	s->held = oq_step_input(step, 0)->dtype;
+	s->vnni = planner->vnni;
+	plan_scratch(planner, s, step);
+	if (s->compute != OQ_F32)
+		snprintf(step->implementation, sizeof step->implementation, "own:%s%s%s", oq_isa_name(planner->isa), s->compute == OQ_I8 && s->vnni ? "_vnni" : "",
+			kernels_of[s->compute]);
 	double windows = (double)(s->windows[0] * s->windows[1] * s->windows[2]);
 	step->gflop = 4e-9 * windows * (double)(s->heads * s->tokens * s->tokens * s->head_dim);
 	OQ_TRY(make_masks(s, err));
@@ -223,30 +230,54 @@ static const float *read_row(const window_state *s, const oq_typed *x, size_t at
 	return oq_typed_read(x, at, s->head_dim, room);
 }
 
-/* The voxel of a window's token, or -1 in the padding. */
-static int64_t voxel_of(const window_state *s, const int64_t at[OQ_SPATIAL], int64_t token)
+/* The voxels of a window's tokens; -1: padding. */
+static void find_voxels(const window_state *s, const int64_t at[OQ_SPATIAL], int64_t *voxels)
 {
-	const int64_t in[OQ_SPATIAL] = {token / (s->window[1] * s->window[2]), token / s->window[2] % s->window[1], token % s->window[2]};
-	int64_t voxel = 0;
-	for (int axis = 0; axis < OQ_SPATIAL; axis++) {
-		int64_t padded = s->windows[axis] * s->window[axis], p = (at[axis] * s->window[axis] + in[axis] + s->shift[axis]) % padded;
-		if (p >= s->grid[axis])
-			return -1;
-		voxel = voxel * s->grid[axis] + p;
-	}
-	return voxel;
+	int64_t place[OQ_SPATIAL][64]; /* on each axis: the coordinate in the grid, or -1 */
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		for (int64_t i = 0; i < s->window[axis]; i++) {
+			int64_t p = (at[axis] * s->window[axis] + i + s->shift[axis]) % (s->windows[axis] * s->window[axis]);
+			place[axis][i] = p < s->grid[axis] ? p : -1;
+		}
+	for (int64_t d = 0; d < s->window[0]; d++)
+		for (int64_t h = 0; h < s->window[1]; h++)
+			for (int64_t w = 0; w < s->window[2]; w++) {
+				bool inside = place[0][d] >= 0 && place[1][h] >= 0 && place[2][w] >= 0;
+				*voxels++ = inside ? (place[0][d] * s->grid[1] + place[1][h]) * s->grid[2] + place[2][w] : -1;
+			}
 }
 
-static void find_rows(const oq_step *step, const oq_run *run, const int64_t at[OQ_SPATIAL], int64_t head, window_rows *rows)
+/* One head of one window. */
+typedef struct window_job {
+	int64_t at[OQ_SPATIAL], head;
+	const int64_t *voxels; /* [tokens] */
+	const float *bias, *mask;
+} window_job;
+
+static window_job find_job(const window_state *s, int64_t window, int64_t head, void *scratch)
+{
+	window_job job = {.at = {window / (s->windows[1] * s->windows[2]), window / s->windows[2] % s->windows[1], window % s->windows[2]}, .head = head};
+	int64_t *voxels = (int64_t *)(void *)((void **)(void *)((float *)scratch + s->thread_floats) + 4 * s->tokens);
+	int which = 0;
+	find_voxels(s, job.at, voxels);
+	for (int axis = 0; axis < OQ_SPATIAL; axis++)
+		which = which * 2 + (job.at[axis] == s->windows[axis] - 1);
+	job.voxels = voxels;
+	job.bias = s->bias ? s->bias + head * s->tokens * s->tokens : NULL;
+	job.mask = s->mask[which];
+	return job;
+}
+
+static void find_rows(const oq_step *step, const oq_run *run, const window_job *job, window_rows *rows)
 {
 	const window_state *s = step->state;
-	int64_t channels = s->heads * s->head_dim, first = head * s->head_dim, n = s->tokens * s->head_dim;
+	int64_t channels = s->heads * s->head_dim, first = job->head * s->head_dim, n = s->tokens * s->head_dim;
 	int two = step->node->input_count == 2, q_stride = two ? 1 : 3, kv_stride = two ? 2 : 3;
 	const oq_typed q = oq_typed_value(oq_run_input(step, run, 0), oq_step_input(step, 0)),
 		kv = two ? oq_typed_value(oq_run_input(step, run, 1), oq_step_input(step, 1)) : q;
 	float *out = oq_run_output(step, run);
 	for (int64_t t = 0; t < s->tokens; t++) {
-		int64_t voxel = voxel_of(s, at, t);
+		int64_t voxel = job->voxels[t];
 		const float *pad = voxel < 0 ? s->pad + first : NULL;
 		float *room = s->gathered ? rows->room + t * s->head_dim : NULL;
 		size_t key = (size_t)(voxel * kv_stride * channels + (two ? 0 : channels) + first);
@@ -257,42 +288,46 @@ static void find_rows(const oq_step *step, const oq_run *run, const int64_t at[O
 	}
 }
 
-static void write_rows(const oq_step *step, const oq_run *run, const int64_t at[OQ_SPATIAL], int64_t head, const window_rows *rows)
+static void write_rows(const oq_step *step, const oq_run *run, const window_job *job, const window_rows *rows)
 {
 	const window_state *s = step->state;
 	const oq_typed y = oq_typed_value(oq_run_output(step, run), oq_step_output(step));
 	for (int64_t t = 0; t < s->tokens; t++)
 		if (rows->out[t])
-			oq_typed_write(rows->out[t], s->head_dim, &y, (size_t)(voxel_of(s, at, t) * s->heads * s->head_dim + head * s->head_dim));
+			oq_typed_write(rows->out[t], s->head_dim, &y, (size_t)((job->voxels[t] * s->heads + job->head) * s->head_dim));
 }
 
-/* As attend, on rows that are bfloat16 where they lie; only the result is gathered, in the room behind the kernel's. */
-static void attend_halves(const oq_step *step, const oq_run *run, int64_t window, int64_t head, void *scratch)
+/* As attend, by a kernel that takes rows where they lie; only the result is gathered, in the room behind the kernel's. */
+static void attend_in_place(const oq_step *step, const oq_run *run, int64_t window, int64_t head, void *scratch)
 {
 	const window_state *s = step->state;
-	const int64_t at[OQ_SPATIAL] = {window / (s->windows[1] * s->windows[2]), window / s->windows[2] % s->windows[1], window % s->windows[2]};
-	int64_t channels = s->heads * s->head_dim, first = head * s->head_dim;
-	int two = step->node->input_count == 2, q_stride = two ? 1 : 3, kv_stride = two ? 2 : 3;
-	const uint16_t *q = (const uint16_t *)(const void *)oq_run_input(step, run, 0), *kv = two ? (const uint16_t *)(const void *)oq_run_input(step, run, 1) : q;
-	float *room = (float *)scratch + oq_attention_bf16_scratch_bytes(s->tokens, s->head_dim) / sizeof(float);
-	const uint16_t **pointers = (const uint16_t **)(void *)((float *)scratch + s->thread_floats);
+	const window_job job = find_job(s, window, head, scratch);
+	const int two = step->node->input_count == 2, q_stride = two ? 1 : 3, kv_stride = two ? 2 : 3;
+	const size_t size = oq_dtype_size(s->held), channels = (size_t)(s->heads * s->head_dim) * size, first = (size_t)(head * s->head_dim) * size;
+	const char *q = (const char *)oq_run_input(step, run, 0), *kv = two ? (const char *)oq_run_input(step, run, 1) : q + channels;
+	const char *padding = s->held == OQ_BF16 ? (const char *)s->pad_halves : (const char *)s->pad;
+	float *room = (float *)scratch + s->kernel_bytes / sizeof(float);
+	const void **pointers = (const void **)(void *)((float *)scratch + s->thread_floats);
 	window_rows rows = {.out = (float **)(void *)(pointers + 3 * s->tokens)};
-	int which = 0;
 	for (int64_t t = 0; t < s->tokens; t++) {
-		int64_t voxel = voxel_of(s, at, t);
-		const uint16_t *pad = voxel < 0 ? s->pad_halves + first : NULL;
-		const uint16_t *key = pad ? pad + channels : kv + voxel * kv_stride * channels + (two ? 0 : channels) + first;
-		pointers[t] = pad ? pad : q + voxel * q_stride * channels + first;
+		const int64_t voxel = job.voxels[t];
+		const char *pad = voxel < 0 ? padding + first : NULL, *key = pad ? pad + channels : kv + (size_t)(voxel * kv_stride) * channels + first;
+		pointers[t] = pad ? pad : q + (size_t)(voxel * q_stride) * channels + first;
 		pointers[s->tokens + t] = key;
 		pointers[2 * s->tokens + t] = key + channels;
 		rows.out[t] = pad ? NULL : room + t * s->head_dim;
 	}
-	for (int axis = 0; axis < OQ_SPATIAL; axis++)
-		which = which * 2 + (at[axis] == s->windows[axis] - 1);
-	const oq_attention_bf16 attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .q = pointers, .k = pointers + s->tokens,
-		.v = pointers + 2 * s->tokens, .bias = s->bias ? s->bias + head * s->tokens * s->tokens : NULL, .mask = s->mask[which], .out = rows.out};
-	oq_attention_bf16_run(&attention, run->isa, scratch);
-	write_rows(step, run, at, head, &rows);
+	const void *const *k = pointers + s->tokens, *const *v = k + s->tokens;
+	if (s->compute == OQ_I8) {
+		const oq_attention_i8 attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .dtype = s->held, .q = pointers, .k = k, .v = v,
+			.bias = job.bias, .mask = job.mask, .out = rows.out};
+		oq_attention_i8_run(&attention, run->isa, s->vnni, scratch);
+	} else {
+		const oq_attention_bf16 attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .q = (const uint16_t *const *)pointers,
+			.k = (const uint16_t *const *)k, .v = (const uint16_t *const *)v, .bias = job.bias, .mask = job.mask, .out = rows.out};
+		oq_attention_bf16_run(&attention, run->isa, scratch);
+	}
+	write_rows(step, run, &job, &rows);
 }
 
 static void normalise_rows(const window_state *s, oq_isa isa, const float **rows, const float *scale, float *unit)
@@ -307,26 +342,22 @@ static void normalise_rows(const window_state *s, oq_isa isa, const float **rows
 static void attend(const oq_step *step, const oq_run *run, int64_t window, int64_t head, void *scratch)
 {
 	const window_state *s = step->state;
-	const int64_t at[OQ_SPATIAL] = {window / (s->windows[1] * s->windows[2]), window / s->windows[2] % s->windows[1], window % s->windows[2]};
-	float *floats = scratch;
+	const window_job job = find_job(s, window, head, scratch);
+	float *floats = scratch, *unit = floats + s->kernel_bytes / sizeof(float);
 	const float **pointers = (const float **)(void *)(floats + s->thread_floats);
 	window_rows rows = {.q = pointers, .k = pointers + s->tokens, .v = pointers + 2 * s->tokens,
 		.out = (float **)(void *)(pointers + 3 * s->tokens)};
-	float *unit = floats + oq_attention_scratch_floats(s->tokens, s->head_dim);
 	rows.room = unit + (s->q_scale ? 2 * s->tokens * s->head_dim : 0);
-	find_rows(step, run, at, head, &rows);
-	int which = 0;
-	for (int axis = 0; axis < OQ_SPATIAL; axis++)
-		which = which * 2 + (at[axis] == s->windows[axis] - 1);
+	find_rows(step, run, &job, &rows);
 	if (s->q_scale) {
 		normalise_rows(s, run->isa, rows.q, s->q_scale, unit);
 		normalise_rows(s, run->isa, rows.k, s->k_scale, unit + s->tokens * s->head_dim);
 	}
 	const oq_attention attention = {.tokens = s->tokens, .head_dim = s->head_dim, .scale = s->scale, .q = rows.q, .k = rows.k, .v = rows.v,
-		.bias = s->bias ? s->bias + head * s->tokens * s->tokens : NULL, .mask = s->mask[which], .out = rows.out};
+		.bias = job.bias, .mask = job.mask, .out = rows.out};
 	oq_attention_run(&attention, run->isa, floats);
 	if (s->gathered)
-		write_rows(step, run, at, head, &rows);
+		write_rows(step, run, &job, &rows);
 }
 
 static oq_status run_window(const oq_step *step, oq_run *run, oq_error *err)
@@ -338,7 +369,7 @@ static oq_status run_window(const oq_step *step, oq_run *run, oq_error *err)
 #pragma omp parallel for schedule(dynamic) num_threads(run->threads) if (run->threads > 1)
 	for (int64_t job = 0; job < jobs; job++) {
 		int thread = run->threads > 1 ? omp_get_thread_num() : 0;
-		(s->halves ? attend_halves : attend)(step, run, job / s->heads, job % s->heads, (char *)run->scratch + (size_t)thread * thread_bytes);
+		(s->compute == OQ_F32 ? attend : attend_in_place)(step, run, job / s->heads, job % s->heads, (char *)run->scratch + (size_t)thread * thread_bytes);
 	}
 	return OQ_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "weights.h"
 
+#include "kernel/attention_i8.h"
 #include "kernel/linear.h"
 
 #include <stdio.h>
@@ -318,6 +319,31 @@ static void pass_bytes(oq_graph *graph)
 	}
 }
 
+/* ---- Attention ---- */
+
+/* Bytes where 8-bit layers make queries, keys and values; bfloat16 where they are held so. Unit vectors (cosine attention) are multiplied in float32. */
+static oq_dtype attention_type(const oq_graph *graph, const oq_node *node, const oq_resolution *resolution)
+{
+	const oq_attributes *a = &node->attributes;
+	const oq_dtype held = graph->values[node->inputs[0]].dtype;
+	bool bytes = resolution->used == OQ_PRECISION_INT8 && a->kernel[0] * a->kernel[1] * a->kernel[2] <= OQ_ATTENTION_I8_MAX_TOKENS, alike = !a->var;
+	for (int i = 0; i < node->input_count; i++) {
+		const oq_node *producer = oq_graph_producer(graph, node->inputs[i]);
+		bytes = bytes && producer && oq_is_product(producer) && producer->compute == OQ_I8;
+		alike = alike && graph->values[node->inputs[i]].dtype == held;
+	}
+	if (!alike)
+		return OQ_F32;
+	return bytes ? OQ_I8 : held == OQ_BF16 && resolution->bf16 ? OQ_BF16 : OQ_F32;
+}
+
+static void choose_attention(oq_graph *graph, const oq_resolution *resolution)
+{
+	for (int i = 0; i < graph->node_count; i++)
+		if (!graph->nodes[i].removed && graph->nodes[i].op == &oq_op_window_attention)
+			graph->nodes[i].compute = attention_type(graph, &graph->nodes[i], resolution);
+}
+
 /* ---- Casts ---- */
 
 typedef struct rewrite {
@@ -460,5 +486,6 @@ oq_status oq_precision_assign(oq_graph *graph, const oq_resolution *resolution, 
 		if (graph->values[v].dtype == OQ_F32 && resolution->bf16 && (!lookup || is_factor_only(graph, v)))
 			graph->values[v].dtype = choose_type(graph, v, OQ_BF16);
 	}
+	choose_attention(graph, resolution);
 	return insert_casts(graph, err);
 }

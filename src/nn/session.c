@@ -186,7 +186,7 @@ static double step_bytes(const oq_step *step)
 	return bytes;
 }
 
-/* Of its multiplications (those of attention are float32 whatever it writes), or, where it is about memory, of what it writes. */
+/* Of its multiplications, or, where it is about memory, of what it writes. */
 static const char *step_precision(const oq_step *step)
 {
 	oq_dtype type = step->gflop > 0 ? step->node->compute : oq_step_output(step)->dtype;

@@ -83,7 +83,7 @@ static bool wanted(const char *name, int count, char **names)
 int main(int argc, char **argv)
 {
 	static const kernel_family *const families[] = {&gemm_family, &conv_family, &conv_i8_family, &simple_family, &pool_family, &token_family,
-		&convert_family, &nearest_family, &linear_family};
+		&convert_family, &nearest_family, &linear_family, &attention_i8_family};
 	bool timing = false;
 	for (int i = 1; i < argc; i++)
 		timing = timing || !strcmp(argv[i], "--time");

@@ -23,7 +23,7 @@ typedef struct kernel_family {
 #define KERNEL_FAMILY(CASES) {CASES, &oq_checks_made, &oq_checks_failed}
 
 extern const kernel_family gemm_family, conv_family, conv_i8_family, simple_family, pool_family, token_family, convert_family, nearest_family,
-	linear_family;
+	linear_family, attention_i8_family;
 
 /* The best set that this processor has (not capped: the harness wants to see them all). */
 oq_isa best_isa(void);

@@ -28,12 +28,14 @@ struct setting {
 	float slope;         /* of an activation that was folded in; 1: none */
 	reference_fn *reference;
 	double tolerance;    /* of float32 beside double, relative to 1 + |y| */
+	oq_dtype compute;    /* of attention's products: OQ_F32; or OQ_I8, which takes no bytes, and rounds padding beside bfloat16 */
 };
 
 /* The tensors of all settings: "w<C>" and "b<C>" are the first C of these; "pad" is of 3*64 channels, "qs" and "ks" of 32. */
 static float weights[WIDEST], biases[WIDEST];
 static const int64_t widths[] = {1, 3, 17, 33, 100, 129, 520};
 static oq_package *package;
+static bool dot_product; /* of bytes, which this processor has */
 
 static uint32_t random_bits(void)
 {
@@ -261,9 +263,10 @@ static unsigned char *run_trial(const trial *t, void *const inputs[2], size_t *b
 	const setting *s = t->set;
 	oq_value values[3] = {{.name = "x", .rank = 4}, {.name = "z", .rank = 4}, {.name = "y"}};
 	oq_node node = {.op = s->op, .name = "op", .inputs = {0, 1}, .input_count = s->inputs, .output = 2, .attributes = s->attributes, .residual = -1,
-		.repeat_in = 1, .activated = s->slope != 1.0f, .slope = s->slope};
+		.repeat_in = 1, .activated = s->slope != 1.0f, .slope = s->slope, .compute = s->compute};
 	const oq_graph graph = {.where = "test", .package = package, .values = values, .value_count = 3, .nodes = &node, .node_count = 1, .output = 2};
-	const oq_planner planner = {.graph = &graph, .threads = t->threads, .isa = t->isa};
+	const oq_planner planner = {.graph = &graph, .threads = t->threads, .isa = t->isa,
+		.vnni = dot_product && t->isa == OQ_ISA_AVX512};
 	oq_step step = {.op = s->op, .node = &node, .graph = &graph};
 	oq_error err = {0};
 	size_t total = 0, offset[3];
@@ -386,8 +389,8 @@ static void check_forms(trial t, oq_isa best, void *const inputs[2], const float
 
 static void check_setting(const setting *s, oq_isa best)
 {
-	for (int a = 0; a < 3; a++) {
-		const oq_dtype in[2] = {types[a], types[(a + 1) % 3]}, wide[2] = {OQ_F32, OQ_F32};
+	for (int a = 0; a < (s->compute != OQ_I8 ? 3 : s->attributes.weight ? 1 : 2); a++) {
+		const oq_dtype in[2] = {types[a], types[s->compute == OQ_I8 ? a : (a + 1) % 3]}, wide[2] = {OQ_F32, OQ_F32};
 		void *raw[2] = {NULL, NULL};
 		float *x[2] = {NULL, NULL};
 		size_t bytes;
@@ -456,6 +459,22 @@ static void check_gelus(oq_isa best)
 	}
 }
 
+/* The windows of `s`, their products in bytes: scores good to some hundredths, values to 1/254 of the largest, 2.5. */
+static void check_bytes(setting s, oq_isa best)
+{
+	s.compute = OQ_I8;
+	s.tolerance = 0.04;
+	s.what = "padded windows in bytes";
+	check_setting(&s, best);
+	s.what = "shifted windows in bytes";
+	s.attributes.weight = NULL;
+	memcpy(s.shape[0] + 1, (const int64_t[3]){4, 6, 4}, 3 * sizeof(int64_t));
+	check_setting(&s, best);
+	s.what = "windows in bytes";
+	memset(s.attributes.pad_low, 0, sizeof s.attributes.pad_low);
+	check_setting(&s, best);
+}
+
 static void check_attention(oq_isa best)
 {
 	/* scores of some 8 in float32, and their exponentials */
@@ -469,6 +488,7 @@ static void check_attention(oq_isa best)
 	s.attributes.weight = "pad";
 	memcpy(s.shape[0] + 1, (const int64_t[3]){3, 5, 7}, 3 * sizeof(int64_t));
 	check_setting(&s, best);
+	check_bytes(s, best);
 	s.what = "cosine attention";
 	s.attributes.var = "qs";
 	s.attributes.k_scale = "ks";
@@ -482,6 +502,7 @@ int main(void)
 {
 	oq_cpu cpu;
 	oq_cpu_detect(&cpu);
+	dot_product = cpu.avx512_vnni;
 	make_package();
 	check_norms(cpu.isa);
 	check_gelus(cpu.isa);
