@@ -13,6 +13,9 @@
 #include "nn/nn.h"
 
 #define STAGE_BAR 2e-5 /* of a stage's own scale; stages before a norm carry larger absolute values than the embedding */
+/* MedImageInsight's float32 reference is itself 2.4e-5 from its float64 run, hence its BAR of 1e-4. What rounds otherwise in one op draws its last
+ * stages anew: with three forms of GELU, all good to 2e-7, "norms" came out at 1.7e-5, 2.1e-5 and 2.35e-5. */
+#define STAGE_SHARE 0.4 /* of BAR, where that is more */
 #define MAX_STAGES 128
 
 static const char *const patch_names[] = {"p0_interior", "p1_border", "p2_corner", "p3_aorta", "p4_perm"};
@@ -56,7 +59,7 @@ static bool is_value(const oq_json *stage)
 	return strcmp(oq_json_key(stage), "spatial_rel_pos_bias") != 0;
 }
 
-static void check_stage(oq_nn_session *session, const oq_json *stage)
+static void check_stage(oq_nn_session *session, const oq_json *stage, double bar)
 {
 	const char *name = stage_name(stage);
 	const float *data;
@@ -87,7 +90,7 @@ static void check_stage(oq_nn_session *session, const oq_json *stage)
 	for (const oq_json *value = oq_json_first(oq_json_get(stage, "first8")); value && at * step < count; value = oq_json_next(value), at++)
 		worst = fmax(worst, fabs((double)data[at * step] - oq_json_number(value)) / absmax);
 	printf("  stage %-24s worst %.2e\n", name, worst);
-	OQ_CHECK(worst < STAGE_BAR);
+	OQ_CHECK(worst < fmax(STAGE_BAR, STAGE_SHARE * bar));
 }
 
 static const oq_json *stages_of(const char *golden, const char *which, oq_json **document)
@@ -100,7 +103,7 @@ static const oq_json *stages_of(const char *golden, const char *which, oq_json *
 	return oq_json_get(*document, "stages");
 }
 
-static void check_stages(const oq_package *package, const char *golden, const float *patch, size_t output_count)
+static void check_stages(const oq_package *package, const char *golden, const float *patch, size_t output_count, double bar)
 {
 	oq_json *document = NULL;
 	const oq_json *stages = stages_of(golden, "", &document);
@@ -122,7 +125,7 @@ static void check_stages(const oq_package *package, const char *golden, const fl
 	OQ_REQUIRE(oq_nn_session_run(session, patch, embedding, &err) == OQ_OK);
 	for (const oq_json *stage = oq_json_first(stages); stage; stage = oq_json_next(stage))
 		if (is_value(stage))
-			check_stage(session, stage);
+			check_stage(session, stage, bar);
 	oq_free(embedding);
 	oq_nn_session_close(session);
 	oq_nn_model_close(model);
@@ -186,7 +189,7 @@ static int check_slices(const oq_package *package, const oq_slices_spec *spec, c
 		printf("  %s slice %lld relative L2 %.2e\n", golden, (long long)indices[i], distance);
 		OQ_CHECK(distance < bar);
 		for (const oq_json *stage = oq_json_first(stages); stage && indices[i] == 24; stage = oq_json_next(stage))
-			check_stage(session, stage);
+			check_stage(session, stage, bar);
 	}
 	oq_free(room);
 	oq_free(embedding);
@@ -236,7 +239,7 @@ int main(int argc, char **argv)
 	snprintf(path, sizeof path, "%s/patches/%s__p0_interior.npy", OQ_TEST_DATA, setting);
 	float *patch = read_npy(path, &patch_count);
 	OQ_REQUIRE(patch);
-	check_stages(package, golden, patch, outputs);
+	check_stages(package, golden, patch, outputs, atof(argv[4]));
 	oq_free_aligned(patch);
 	oq_package_close(package);
 	return oq_checks_done();
