@@ -91,6 +91,7 @@ static void check_values(const oq_nn_session *a, const oq_nn_session *b, const c
 }
 
 typedef struct network {
+	oq_package *package;
 	oq_nn_model *model;
 	oq_nn_reuse *reuse, *other;
 	oq_nn_session *plain, *session;
@@ -148,13 +149,11 @@ static void open_network(network *n, const char *graph, bool codes, oq_precision
 {
 	static const int64_t extent[3] = {WINDOW, WINDOW, WINDOW};
 	const oq_nn_options options = {.precision = precision};
-	oq_package *package = NULL;
 	oq_error err = {0};
 	write_network(graph, codes);
-	OQ_REQUIRE(oq_package_open(folder, &package, &err) == OQ_OK);
-	if (oq_nn_model_open(package, &options, &n->model, &err) != OQ_OK)
+	OQ_REQUIRE(oq_package_open(folder, &n->package, &err) == OQ_OK);
+	if (oq_nn_model_open(n->package, &options, &n->model, &err) != OQ_OK)
 		fprintf(stderr, "%s: %s\n", n->what, err.message);
-	oq_package_close(package);
 	remove_small_package("");
 	OQ_REQUIRE(n->model && oq_nn_session_open(n->model, &n->plain, &err) == OQ_OK);
 	OQ_REQUIRE(oq_nn_reuse_open(n->model, extent, &n->reuse, &err) == OQ_OK && oq_nn_reuse_open(n->model, extent, &n->other, &err) == OQ_OK);
@@ -168,6 +167,7 @@ static void close_network(network *n)
 	oq_nn_reuse_close(n->reuse);
 	oq_nn_reuse_close(n->other);
 	oq_nn_model_close(n->model);
+	oq_package_close(n->package);
 }
 
 /* `most`: share of the multiplications that a window in the middle may take; it takes more than half of that. */
