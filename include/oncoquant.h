@@ -3,6 +3,8 @@
  * This is the only public header. It is in levels: 1 about, 2 packages, 3 models, 4 scans, 5 cohorts.
  * Every fallible function returns an oq_status and takes an optional `oq_error *err` last (NULL is allowed).
  * Every `_close` and `_free` accepts NULL. The library prints nothing, keeps no global state and opens no socket.
+ * fork(): before the first call here, parent and children use it as they like. A child of a process that has used it calls it from a thread that the
+ * child starts itself, with objects of its own, and not while the parent was in a call: its main thread would wait for OpenMP's threads, which stay behind.
  * Research use only; not a medical device. */
 #ifndef ONCOQUANT_H
 #define ONCOQUANT_H

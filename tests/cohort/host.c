@@ -1,5 +1,6 @@
 /* The library inside a program of somebody else: called by many threads, with the floating-point state of the host; and the soak: thousands of
- * rows, after which memory and descriptors are where they were after the first hundreds; and a packed scan, which is read once for all its rows.
+ * rows, after which memory and descriptors are where they were after the first hundreds; a packed scan, which is read once for all its rows; and
+ * forks, before and after it was used.
  * usage: host WORK [ROWS] */
 #define _GNU_SOURCE
 #include "check.h"
@@ -11,6 +12,7 @@
 #include <fenv.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 #if defined(__x86_64__)
@@ -130,9 +132,8 @@ static void watch(void *context, int64_t done, int64_t total)
 }
 
 /* Five rows a scan, every tenth scan missing. */
-static void test_soak(const char *folder, int rows)
+static void test_soak(int rows)
 {
-	OQ_REQUIRE(chdir(folder) == 0);
 	FILE *manifest = fopen("rows.csv", "w");
 	OQ_REQUIRE(manifest != NULL);
 	fputs("image_path,coordX,coordY,coordZ\n", manifest);
@@ -202,8 +203,8 @@ static long bytes_read(void)
 	return bytes;
 }
 
-/* Thirty rows from one end of the scan to the other, two packages, two lanes: its bytes are read once, but for the pieces that its header is in. */
-static void test_one_pass(void)
+/* Thirty rows from one end of a packed scan to the other; its size. */
+static long write_deep(void)
 {
 	long size = write_packed_scan("deep.nii.gz");
 	FILE *manifest = fopen("deep.csv", "w");
@@ -211,6 +212,13 @@ static void test_one_pass(void)
 	for (int i = 0; i < 30; i++)
 		fprintf(manifest, "deep.nii.gz,%d,2,%d\n", i % 4, 3 + i * 25);
 	OQ_REQUIRE(fclose(manifest) == 0);
+	return size;
+}
+
+/* All of them, two packages, two lanes: the scan's bytes are read once, but for the pieces that its header is in. */
+static void test_one_pass(void)
+{
+	long size = write_deep();
 	const char *packages[] = {TINY, TINY}, *outputs[] = {"deep1.npy", "deep2.npy"};
 	oq_job_summary summary;
 	oq_error err = {0};
@@ -223,6 +231,87 @@ static void test_one_pass(void)
 	OQ_CHECK(size > 2L << 20); /* far more than the rest that is read, so that a second pass would be seen */
 }
 
+#define PATIENCE 120 /* seconds: a child that waits for threads which are not there never ends */
+
+/* In a child: what it returns is its exit code. */
+static pid_t in_child(int (*act)(void))
+{
+	fflush(NULL);
+	pid_t child = fork();
+	OQ_REQUIRE(child >= 0);
+	if (child)
+		return child;
+	alarm(PATIENCE);
+	_exit(act());
+}
+
+static void expect_good(pid_t child)
+{
+	int status = -1;
+	OQ_CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static const char *output_name;
+
+static int embed_deep(void)
+{
+	const char *package = TINY;
+	oq_error err = {0};
+	const oq_job job = {.manifest = "deep.csv", .packages = &package, .outputs = &output_name, .package_count = 1, .threads = 2};
+	oq_status status = oq_embed(&job, NULL, &err);
+	if (status != OQ_OK)
+		fprintf(stderr, "%s\n", err.message);
+	return (int)status;
+}
+
+static void *embed_thread(void *status)
+{
+	*(int *)status = embed_deep();
+	return NULL;
+}
+
+static int embed_in_thread(void)
+{
+	pthread_t thread;
+	int status = 1;
+	return pthread_create(&thread, NULL, embed_thread, &status) || pthread_join(thread, NULL) ? 1 : status;
+}
+
+static bool same_files(const char *a, const char *b)
+{
+	FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+	bool same = x && y;
+	for (int c = 0; same && c != EOF;)
+		same = (c = fgetc(x)) == fgetc(y);
+	if (x)
+		fclose(x);
+	if (y)
+		fclose(y);
+	return same;
+}
+
+/* A fork after the library was used: the child calls it from a thread of its own. */
+static void test_fork_after(void)
+{
+	output_name = "forked_after.npy";
+	expect_good(in_child(embed_in_thread));
+	OQ_CHECK(same_files("deep1.npy", output_name));
+}
+
+/* Forks before it was used: each child as if it were alone. */
+static void test_fork_before(const char *folder)
+{
+	pid_t children[2];
+	OQ_REQUIRE(chdir(folder) == 0);
+	write_deep();
+	for (int i = 0; i < 2; i++) {
+		output_name = i ? "forked_1.npy" : "forked_0.npy";
+		children[i] = in_child(embed_deep);
+	}
+	expect_good(children[0]);
+	expect_good(children[1]);
+}
+
 int main(int argc, char **argv)
 {
 	shared s = {0};
@@ -231,6 +320,7 @@ int main(int argc, char **argv)
 	oq_session *session = NULL;
 	OQ_REQUIRE(argc > 1);
 	(void)mkdir(argv[1], 0700);
+	test_fork_before(argv[1]);
 	OQ_REQUIRE(oq_model_open(TINY, NULL, &model, NULL) == OQ_OK && oq_scan_open(SCAN, NULL, &scan, NULL) == OQ_OK
 		&& oq_session_open(model, 1, &session, NULL) == OQ_OK && compute(model, scan, session, s.patch, s.embedding));
 	s.model = model;
@@ -240,7 +330,9 @@ int main(int argc, char **argv)
 	oq_session_close(session);
 	oq_scan_close(scan);
 	oq_model_close(model);
-	test_soak(argv[1], argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1000);
+	test_soak(argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1000);
 	test_one_pass();
+	OQ_CHECK(same_files("deep1.npy", "forked_0.npy") && same_files("deep1.npy", "forked_1.npy"));
+	test_fork_after();
 	return oq_checks_done();
 }
