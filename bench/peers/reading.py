@@ -3,7 +3,7 @@
 One made-up scan (that of patches.py) in every format, under as many names as there are rows, so that each row reads a scan of its own.
 - Scans: ReadImage into an array (SimpleITK), LoadImage with ITKReader (MONAI), `oncoquant patches`, which also cuts; the command is started anew.
 - Patches: `oncoquant patches` again; SimpleITK's ReadImage and Resample onto the grid of the patch; MONAI's pipeline of the benchmark (patches.py).
-- Networks: `oncoquant embed` of ready patches, of raw and of gzip scans with one patch each. What a row takes is the difference of a long and a short
+- Networks: `oncoquant embed` of ready patches, of raw and of gzip scans, these without and with an index, with one patch each. What a row takes is the difference of a long and a short
   run by the number of rows between them, so that starting and packing weights do not count. Reading limits where it adds more time than the network takes.
   A network that does not finish two ready patches within --patience seconds gives an upper bound of the share only.
 Turns alternate, the best of each counts. A peer that cannot be imported is left out, and that is said.
@@ -95,9 +95,17 @@ def best_of(rounds, turns):
     return best
 
 
-def oncoquant(options, what, package, rows, out, timeout=None):
+def oncoquant(options, what, package, rows, out, timeout=None, indexes=None):
     source = ["--patches", rows] if what == "embed" and str(rows).endswith(".npy") else [rows]
+    source += ["--index-dir", indexes] if indexes else []
     subprocess.run(list(map(str, [options.oncoquant, what, package, *source, "-o", out, "--quiet", "--threads", options.threads])), check=True, timeout=timeout)
+
+
+def make_index(options, folder, scan):
+    """One index in a folder of its own serves all names of the scan. What it costs."""
+    indexes = folder / "indexes"
+    spent = seconds(lambda: subprocess.run(list(map(str, [options.oncoquant, "index", scan, "--index-dir", indexes, "--quiet"])), check=True))
+    return indexes, {"mb": sum(file.stat().st_size for file in indexes.iterdir()) / 1e6, "cpu_seconds": spent[1]}
 
 
 def convert(options, folder, model):
@@ -132,7 +140,14 @@ def peers(options, seed):
     return found, missing
 
 
-def measure_reading(options, folder, files, seed):
+def measure_indexed(options, folder, package, manifest, indexes):
+    turn = lambda: oncoquant(options, "patches", package, manifest, folder / "p.npy", indexes=indexes)
+    wall, cpu = best_of(options.rounds, {"oncoquant": turn})["oncoquant"]
+    found = {"oncoquant": {"per_second": options.scans / wall, "cpu_seconds": cpu / options.scans}}
+    return {"scans": {}, "patches": found} # a scan as a whole is never read by an index
+
+
+def measure_reading(options, folder, files, seed, indexes):
     package, rows = convert(options, folder, "ct-fm"), {}
     found, missing = peers(options, seed)
     for ending in options.formats:
@@ -143,6 +158,8 @@ def measure_reading(options, folder, files, seed):
         cuts = {name: (lambda cut: lambda: cut(path))(cut) for name, (_, cut) in found.items()}
         cut = {name: {"per_second": 1 / wall, "cpu_seconds": cpu} for name, (wall, cpu) in best_of(1, cuts).items()}
         rows[ending] = {"scans": scans, "patches": {"oncoquant": scans["oncoquant"], **cut}}
+        if ending == ".nii.gz":
+            rows[ending + " with index"] = measure_indexed(options, folder, package, manifest, indexes)
     shutil.rmtree(package)
     return rows, missing
 
@@ -152,8 +169,8 @@ def long_rows(short_seconds, options):
     return 2 + 2 * max(2, min(8, round(options.seconds / max(short_seconds, 0.1))))
 
 
-def measure_model(options, folder, files, seed, model):
-    """Seconds a row takes: ready, raw, gzip; None beyond patience."""
+def measure_model(options, folder, files, seed, model, indexes):
+    """Seconds a row takes: ready, raw, gzip, indexed; None beyond patience."""
     package = convert(options, folder, model)
     try:
         ready = folder / "ready2.npy"
@@ -167,8 +184,8 @@ def measure_model(options, folder, files, seed, model):
         rows = long_rows(short, options)
         oncoquant(options, "patches", package, make_manifest(folder, files[".nii"], rows, seed), folder / f"ready{rows}.npy")
         sources = {"ready": [folder / f"ready{n}.npy" for n in (2, rows)]}
-        sources |= {name: [make_manifest(folder, files[ending], n, seed) for n in (2, rows)] for name, ending in (("raw", ".nii"), ("gzip", ".nii.gz"))}
-        turns = {(name, which): (lambda s: lambda: oncoquant(options, "embed", package, s, folder / "e.npy"))(pair[which])
+        sources |= {name: [make_manifest(folder, files[ending], n, seed) for n in (2, rows)] for name, ending in (("raw", ".nii"), ("gzip", ".nii.gz"), ("indexed", ".nii.gz"))}
+        turns = {(name, which): (lambda s, i: lambda: oncoquant(options, "embed", package, s, folder / "e.npy", indexes=i))(pair[which], indexes if name == "indexed" else None)
                  for name, pair in sources.items() for which in (0, 1)}
         best = best_of(options.model_rounds, turns)
         return {"rows": rows, "seconds": {name: max(best[name, 1][0] - best[name, 0][0], 1e-9) / (rows - 2) for name in sources}}
@@ -179,11 +196,12 @@ def measure_model(options, folder, files, seed, model):
 def measure(options, folder):
     files = write_scan(folder, options.slices)
     seed = [spacing * (size // 2) for spacing, size in zip(patches.SPACING, (*patches.SHAPE[:2], options.slices))]
-    rows, missing = measure_reading(options, folder, files, seed)
-    result = {"shape": [*patches.SHAPE[:2], options.slices], "gzip_mb": files[".nii.gz"].stat().st_size / 1e6, "threads": options.threads, "reading": rows,
+    indexes, index = make_index(options, folder, files[".nii.gz"])
+    rows, missing = measure_reading(options, folder, files, seed, indexes)
+    result = {"shape": [*patches.SHAPE[:2], options.slices], "gzip_mb": files[".nii.gz"].stat().st_size / 1e6, "index": index, "threads": options.threads, "reading": rows,
               "missing": missing, "models": {}, "machine": machine.facts(options.oncoquant, installed(*patches.PACKAGES, "SimpleITK"))}
     for model in options.models:
-        result["models"][model] = measure_model(options, folder, files, seed, model)
+        result["models"][model] = measure_model(options, folder, files, seed, model, indexes)
         print(model, result["models"][model], flush=True)
     result["load"] = os.getloadavg()[0]
     return result
@@ -203,24 +221,26 @@ def reading_table(result):
 
 def model_row(model, found, gzip_scan):
     if not found["seconds"]:
-        return f"| {model} | more than {500 * found['patience']:.0f} | - | - | below {200 * gzip_scan / found['patience']:.1f} % | no | - |"
-    ready, raw, packed = (found["seconds"][name] for name in ("ready", "raw", "gzip"))
-    added = [max(t - ready, 0) for t in (raw, packed)]
-    return (f"| {model} | {1e3 * ready:.0f} | {1e3 * raw:.0f} | {1e3 * packed:.0f} | {100 * added[0] / max(raw, ready):.0f} %, {100 * added[1] / max(packed, ready):.0f} % | "
-            f"{'no' if added[1] <= ready else 'gzip' if added[0] <= ready else 'yes'} | {max(1, int(np.ceil(added[1] / ready)))} |")
+        return f"| {model} | more than {500 * found['patience']:.0f} | - | - | - | below {200 * gzip_scan / found['patience']:.1f} % | no | - |"
+    ready, *others = (found["seconds"][name] for name in ("ready", "raw", "gzip", "indexed"))
+    added = [max(t - ready, 0) for t in others]
+    limits = [name for name, more in zip(("raw", "gzip", "gzip with index"), added) if more > ready]
+    return (f"| {model} | " + " | ".join(f"{1e3 * t:.0f}" for t in (ready, *others)) + " | " + ", ".join(f"{100 * more / max(t, ready):.0f} %" for more, t in zip(added, others))
+            + f" | {', '.join(limits) or 'no'} | " + ", ".join(str(max(1, int(np.ceil(more / ready)))) for more in added[1:]) + " |")
 
 
 def table(result):
     lines = machine.markdown(result["machine"])
     lines += [f"One made-up scan of {'x'.join(map(str, result['shape']))} int16, {result['gzip_mb']:.0f} MB as gzip, in the page cache; {result['threads']} threads; load of the machine at the end: "
-              f"{result['load']:.1f}. Per second, and seconds of processor time each; one patch from every scan. OncoQuant's are those of the whole command, start included.", ""]
+              f"{result['load']:.1f}. Per second, and seconds of processor time each; one patch from every scan. OncoQuant's are those of the whole command, start included. The index has "
+              f"{result['index']['mb']:.1f} MB and took {result['index']['cpu_seconds']:.2f} s of processor time to make.", ""]
     lines += reading_table(result)
     lines += [f"Left out, as it cannot be imported: {', '.join(result['missing'])}."] if result["missing"] else []
     if result["models"]:
         gzip_scan = 1 / result["reading"][".nii.gz"]["scans"]["oncoquant"]["per_second"]
         lines += ["", "`embed`, milliseconds a row with one patch from every scan; what reading and cutting add to ready patches, as a share of the row; whether that is more than "
-                  "the network takes; and from how many patches per scan on the network takes longer than reading gzip.", "",
-                  "| model | ready patches | raw scans | gzip scans | share of reading: raw, gzip | reading limits | patches per scan |", "|-|-|-|-|-|-|-|"]
+                  "the network takes; and from how many patches per scan on the network takes longer than reading gzip, without and with index.", "",
+                  "| model | ready patches | raw scans | gzip scans | gzip with index | share of reading: raw, gzip, indexed | reading limits | patches per scan |", "|-|-|-|-|-|-|-|-|"]
         lines += [model_row(model, found, gzip_scan) for model, found in result["models"].items()]
     return "\n".join(lines) + "\n"
 
