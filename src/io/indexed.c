@@ -141,10 +141,8 @@ oq_status oq_voxels_unpack_parts(const oq_volume *v, bool *done, oq_error *err)
 	r->volume = v;
 	r->err = &own;
 	oq_status status = oq_index_of(s->stream, s->offset, s->index_folder, &r->index, &own);
-	if (status == OQ_OK && access(r->index.path, F_OK) == 0) {
+	if (status == OQ_OK && access(r->index.path, F_OK) == 0)
 		status = read_parts(r, done);
-		s->index_use = status == OQ_E_INPUT ? OQ_INDEX_UNFIT : s->index_use;
-	}
 	oq_index_close(&r->index);
 	oq_free(r->in);
 	oq_free(r->out);
@@ -152,5 +150,7 @@ oq_status oq_voxels_unpack_parts(const oq_volume *v, bool *done, oq_error *err)
 	bool ours = status != OQ_OK && !strcmp(own.code, "E_MEMORY");
 	if (ours && err)
 		*err = own;
+	else if (status != OQ_OK)
+		s->index_use = OQ_INDEX_UNFIT;
 	return ours ? status : OQ_OK;
 }

@@ -1,4 +1,4 @@
-/* Every allocation, open, read, write, cut, sync and rename of a cohort run, a merge and a conversion fails once, in turn. Whatever fails:
+/* Every allocation, open, read, write, cut, sync and rename of a cohort run, a merge, an index and a conversion fails once, in turn. Whatever fails:
  * the exit code says so, files are old or new and never half, nothing leaks, and the same job, resumed, ends with the bytes of a run
  * in which nothing failed.
  * usage: survive WORK [STEP]: with a step, only every STEP'th call fails (sanitizers are slow). */
@@ -11,6 +11,7 @@
 #include "core/mem.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ typedef struct action {
 } action;
 
 static const char *const tiny = OQ_TEST_DATA "/tools/tiny";
-static long runs;
+static long runs, indexed;
 
 static oq_status embed(oq_error *err)
 {
@@ -49,6 +50,29 @@ static oq_status convert(oq_error *err)
 	return oq_convert(&options, err);
 }
 
+/* Of a scan that is large enough to have one. */
+static oq_status make_index(oq_error *err)
+{
+	const char *scan = "deep.nii.gz";
+	return oq_index_scans(&(oq_job){.threads = 1}, &scan, 1, NULL, err);
+}
+
+/* Whatever happens to the index, the patches are those of the scan. */
+static oq_status cut_by_index(oq_error *err)
+{
+	const char *output = "one.npy";
+	const oq_job job = {.manifest = "deep.csv", .packages = &tiny, .outputs = &output, .package_count = 1, .threads = 1, .resume = true, .scan.index_dir = "indexes"};
+	oq_job_summary summary = {0};
+	oq_status status = oq_extract(&job, &summary, err);
+	indexed += summary.indexed;
+	return status;
+}
+
+static void old_index(void)
+{
+	OQ_REQUIRE(oq_file_write_all("deep.nii.gz.oqx", OLD, sizeof OLD - 1, NULL) == OQ_OK);
+}
+
 static void old_results(void)
 {
 	static const char *const names[] = {"one.npy", "one.csv", "one.json", "two.npy", "two.csv", "two.json"};
@@ -66,6 +90,8 @@ static void old_package(void)
 static const action actions[] = {
 	{"embed", embed, old_results, {"one.npy", "one.csv", "one.json", "two.npy", "two.csv", "two.json"}, OQ_E_SOME_ROWS},
 	{"merge", merge, old_results, {"one.npy", "one.csv", "one.json"}, OQ_E_SOME_ROWS},
+	{"index", make_index, old_index, {"deep.nii.gz.oqx"}, OQ_OK},
+	{"patches by index", cut_by_index, old_results, {"one.npy", "one.csv", "one.json"}, OQ_OK},
 	{"convert", convert, old_package, {"variant.oq/model.json", "variant.oq/weights.safetensors"}, OQ_OK},
 };
 
@@ -227,6 +253,18 @@ static void make_inputs(void)
 	}
 }
 
+static void make_indexed(void)
+{
+	const char *scan = "deep.nii.gz";
+	oq_error err = {0};
+	write_text("deep.csv", "image_path,coordX,coordY,coordZ\ndeep.nii.gz,3.5,-158.2,266.9\n");
+	OQ_REQUIRE(symlink(OQ_TEST_DATA "/ct/example_ct.nii.gz", scan) == 0 || errno == EEXIST);
+	(void)mkdir("indexes", 0700);
+	oq_status status = oq_index_scans(&(oq_job){.threads = 1, .scan.index_dir = "indexes"}, &scan, 1, NULL, &err);
+	OQ_CHECK_STR(err.message, "");
+	OQ_REQUIRE(status == OQ_OK);
+}
+
 int main(int argc, char **argv)
 {
 	OQ_REQUIRE(argc > 1);
@@ -236,6 +274,7 @@ int main(int argc, char **argv)
 	fault_arm(FAULT_MEMORY, 0);
 	(void)unlink("one.npy.journal"); /* of a test that was killed */
 	make_inputs();
+	make_indexed();
 	int before = open_descriptors();
 	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
 		const action *a = &actions[i];
@@ -252,6 +291,7 @@ int main(int argc, char **argv)
 			oq_free(expected[f].data);
 	}
 	OQ_CHECK_INT(open_descriptors(), before);
+	OQ_CHECK(indexed > 0);
 	printf("%ld runs\n", runs);
 	return oq_checks_done();
 }
