@@ -141,7 +141,8 @@ oq_status oq_voxels_unpack_parts(const oq_volume *v, bool *done, oq_error *err)
 	r->volume = v;
 	r->err = &own;
 	oq_status status = oq_index_of(s->stream, s->offset, s->index_folder, &r->index, &own);
-	if (status == OQ_OK && access(r->index.path, F_OK) == 0)
+	const bool there = status == OQ_OK && access(r->index.path, F_OK) == 0;
+	if (there)
 		status = read_parts(r, done);
 	oq_index_close(&r->index);
 	oq_free(r->in);
@@ -150,7 +151,7 @@ oq_status oq_voxels_unpack_parts(const oq_volume *v, bool *done, oq_error *err)
 	bool ours = status != OQ_OK && !strcmp(own.code, "E_MEMORY");
 	if (ours && err)
 		*err = own;
-	else if (status != OQ_OK)
+	else if (there && status != OQ_OK)
 		s->index_use = OQ_INDEX_UNFIT;
 	return ours ? status : OQ_OK;
 }

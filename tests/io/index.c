@@ -414,6 +414,63 @@ static void test_making(void)
 	oq_volume_free(v);
 }
 
+typedef struct bits {
+	unsigned char *out;
+	size_t count;
+} bits;
+
+/* A Huffman code: its first bit first. */
+static void put_code(bits *b, unsigned code, int length)
+{
+	for (int i = length - 1; i >= 0; i--, b->count++)
+		b->out[b->count / 8] |= (unsigned char)((code >> i & 1) << b->count % 8);
+}
+
+static void put_byte(bits *b, unsigned char byte)
+{
+	put_code(b, byte < 144 ? 48u + byte : 400u + byte - 144, byte < 144 ? 8 : 9);
+}
+
+/* One block of 68 MB, of the fixed code: 512 x 512 x 130 voxels of 0, all but the first of them repeated. There is nowhere to begin in it. */
+static void test_one_block(void)
+{
+	static unsigned char file[ROOM] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3};
+	static const unsigned char zeros[258];
+	static const int16_t dims[3] = {512, 512, 130};
+	unsigned char header[352];
+	size_t left = (size_t)512 * 512 * 130 * 2, all = left + nifti_header(header, 1);
+	memcpy(header + 42, dims, sizeof dims);
+	uLong sum = crc32(0, header, sizeof header);
+	bits b = {file + 10, 0};
+	put_code(&b, 6, 3); /* last, fixed */
+	for (size_t i = 0; i < sizeof header; i++)
+		put_byte(&b, header[i]);
+	for (size_t some; left > 0; left -= some) {
+		bool match = left <= all - sizeof header - 1 && left >= 258; /* length 258, distance 1 */
+		some = match ? 258 : 1;
+		put_code(&b, match ? 0xc5 << 5 : 48, match ? 13 : 8);
+		sum = crc32(sum, zeros, (uInt)some);
+	}
+	put_code(&b, 0, 7);
+	size_t n = 10 + (b.count + 7) / 8;
+	for (int i = 0; i < 4; i++, n++) {
+		file[n] = (unsigned char)(sum >> 8 * i);
+		file[n + 4] = (unsigned char)(all >> 8 * i);
+	}
+	char path[1000];
+	oq_index_made made;
+	uint64_t size;
+	oq_error err = {0};
+	snprintf(path, sizeof path, "%s/block.nii.gz", folder);
+	save(path, file, n + 4);
+	oq_volume *v = open_scan(NIFTI, path, NULL);
+	OQ_CHECK(oq_index_make(v, NULL, OQ_INDEX_SPAN, &made, &size, &err) == OQ_E_UNSUPPORTED);
+	OQ_CHECK_STR(err.code, "E_INDEX");
+	OQ_CHECK(!strncmp(err.message, "scan.oqx: a block of", 20));
+	OQ_CHECK(oq_volume_need(v, 100, 101, &err) == OQ_OK && oq_volume_hu(v, 3, 4, 100) == 0); /* it is read all the same */
+	oq_volume_free(v);
+}
+
 int main(int argc, char **argv)
 {
 	char command[2000];
@@ -428,5 +485,6 @@ int main(int argc, char **argv)
 	test_lies();
 	test_damaged_scan();
 	test_making();
+	test_one_block();
 	return oq_checks_done();
 }
