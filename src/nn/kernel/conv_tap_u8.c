@@ -9,8 +9,12 @@
 #define KERNEL oq_gemm_u8_bins_fn
 #include "conv_tap_body.h"
 
+#include <assert.h>
+
 #define PARTS OQ_GEMM_U8_PARTS
 #define PART OQ_GEMM_U8_PART
+
+static_assert(K_BLOCK / 4 <= OQ_U8_BLOCK_MAX, "a block of channels is one list");
 
 struct oq_tap_u8 {
 	oq_conv_shape shape;

@@ -9,10 +9,8 @@
 #define STEP OQ_GEMM_U8_STEP
 #define BIN OQ_GEMM_U8_BIN
 #define LIMIT OQ_GEMM_U8_LIMIT
-#define BLOCK_MAX 128           /* steps per list ... */
-#define LIST_MAX (2 * BLOCK_MAX) /* ... each of which may need another */
-#define WIDE_COST 16 / 3        /* instructions per step by products of 16 bits: five, and a third for widening weights */
-
+#define LIST_MAX (2 * OQ_U8_BLOCK_MAX) /* steps, each of which may need another */
+#define WIDE_COST (16.0 / 3.0)        /* instructions per step by products of 16 bits: five, and a third for widening weights */
 #define LANES (STEP / 2)
 
 typedef struct step {
@@ -169,7 +167,8 @@ static int64_t pack_list(const oq_u8_dense *d, int64_t index, const oq_u8_packed
 
 oq_status oq_u8_pack(const oq_u8_dense *d, oq_u8_packed *out, bool *worth, oq_error *err)
 {
-	int64_t lists = d->products * ((d->steps + d->block - 1) / d->block) * PARTS, most = d->products * d->steps * PARTS * WIDE_COST, count = 0, cost = 0;
+	int64_t lists = d->products * ((d->steps + d->block - 1) / d->block) * PARTS, count = 0, cost = 0;
+	double steps = (double)(d->products * d->steps * PARTS);
 	size_t bytes = (size_t)lists * sizeof *out->lists;
 	*worth = false;
 	out->lists = oq_alloc_aligned(bytes);
@@ -187,7 +186,7 @@ oq_status oq_u8_pack(const oq_u8_dense *d, oq_u8_packed *out, bool *worth, oq_er
 		out->lists[i].first = count;
 		count += own;
 	}
-	if (3 * count > most)
+	if (3.0 * (double)count > WIDE_COST * steps)
 		return OQ_OK;
 	out->weights = oq_alloc_aligned((size_t)count * STEP + 1);
 	out->at = oq_alloc_aligned((size_t)count * sizeof *out->at + 1);
@@ -197,8 +196,8 @@ oq_status oq_u8_pack(const oq_u8_dense *d, oq_u8_packed *out, bool *worth, oq_er
 #pragma omp parallel for reduction(+ : cost)
 	for (int64_t i = 0; i < lists; i++)
 		cost += pack_list(d, i, out);
-	out->cost = (double)cost / (double)(d->products * d->steps * PARTS);
-	*worth = cost <= most;
+	out->cost = (double)cost / steps;
+	*worth = out->cost <= WIDE_COST;
 	return OQ_OK;
 }
 

@@ -8,10 +8,12 @@
 
 #include <stddef.h>
 
+#define OQ_U8_BLOCK_MAX 128 /* steps per list */
+
 /* Panels as they are gathered: [products][steps][32][4]. */
 typedef struct oq_u8_dense {
 	const int8_t *weights;
-	int64_t products, steps, block; /* steps per list, at most */
+	int64_t products, steps, block; /* steps per list: at most OQ_U8_BLOCK_MAX */
 	int32_t zero;                   /* of the input */
 } oq_u8_dense;
 
