@@ -152,9 +152,10 @@ typedef struct lane_room {
 } lane_room;
 
 typedef struct room {
+	int64_t rows;
 	float *units;   /* [rows][channels] */
 	uint8_t *bytes; /* [rows][4*steps], offset by 128 */
-	float *products; /* [rows][panels*32] */
+	float *products; /* [panels][rows][32]: rows that lie thousands of codes apart would fall on few sets of a cache */
 	float *most;    /* [rows][panels]: the largest of a panel */
 	float *least;   /* [rows]: what a product needs to be left */
 	lane_room lane;
@@ -180,7 +181,7 @@ static size_t lay_out(const oq_nearest *n, int64_t rows, int threads, int thread
 	size_t scores = place(&at, CANDIDATES * LANES * sizeof(float)), left = place(&at, (size_t)n->codes), each = at - first;
 	if (scratch) {
 		char *own = scratch + (size_t)thread * each;
-		*out = (room){.units = (void *)(scratch + units), .bytes = (void *)(scratch + bytes), .products = (void *)(scratch + products),
+		*out = (room){.rows = rows, .units = (void *)(scratch + units), .bytes = (void *)(scratch + bytes), .products = (void *)(scratch + products),
 			.most = (void *)(scratch + most), .least = (void *)(scratch + least),
 			.lane = {.sums = (void *)(own + sums), .panel = (void *)(own + panel), .scores = (void *)(own + scores), .left = (void *)(own + left)}};
 	}
@@ -218,12 +219,12 @@ static void encode_rows(const oq_nearest *n, int64_t rows, const room *m)
 
 static void multiply_bytes(const oq_nearest *n, int64_t rows, const room *m, int64_t p)
 {
-	int64_t wide = n->steps * OQ_DOT_BYTES, width = n->panels * OQ_DOT_NR, at = p * OQ_DOT_NR;
+	int64_t wide = n->steps * OQ_DOT_BYTES, at = p * OQ_DOT_NR;
 	int64_t columns = n->codes - at < OQ_DOT_NR ? n->codes - at : OQ_DOT_NR;
 	n->multiply(rows, n->steps, m->bytes, wide, n->packed + at * wide, n->start + at, m->lane.sums, OQ_DOT_NR);
 	for (int64_t r = 0; r < rows; r++)
 		m->most[r * n->panels + p] = oq_token_kernels_for(n->isa)->scale_sums(columns, m->lane.sums + r * OQ_DOT_NR, n->scale + at,
-			m->products + r * width + at);
+			m->products + (p * rows + r) * OQ_DOT_NR);
 }
 
 static void find_least(const oq_nearest *n, int64_t rows, const room *m)
@@ -244,10 +245,10 @@ static void mark_left(const oq_nearest *n, const room *m, int64_t first, int64_t
 		for (int64_t p = 0; p < n->panels; p++) {
 			if (m->most[r * n->panels + p] < m->least[r])
 				continue;
-			const float *products = m->products + r * n->panels * OQ_DOT_NR;
+			const float *products = m->products + (p * m->rows + r) * OQ_DOT_NR;
 			int64_t end = n->codes < (p + 1) * OQ_DOT_NR ? n->codes : (p + 1) * OQ_DOT_NR;
 			for (int64_t code = p * OQ_DOT_NR; code < end; code++)
-				m->lane.left[code] |= !(products[code] < m->least[r]); /* NaN excludes nothing */
+				m->lane.left[code] |= !(products[code - p * OQ_DOT_NR] < m->least[r]); /* NaN excludes nothing */
 		}
 }
 

@@ -54,21 +54,41 @@ static float row_dot(int64_t n, const float *a, const float *b)
 	return lanes_total(lane);
 }
 
+/* The largest of the lanes, pairwise: one after the other they would wait for each other. */
+static inline float lanes_most(const float lane[LANES])
+{
+	float half[LANES];
+	memcpy(half, lane, sizeof half);
+	for (int width = LANES / 2; width > 0; width /= 2)
+		for (int l = 0; l < width; l++)
+			half[l] = half[l + width] > half[l] ? half[l + width] : half[l];
+	return half[0];
+}
+
+/* Sixteen floats anywhere in memory, in one register or in several; operations element by element. */
+typedef float sixteen __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+#define AT(p) (*(const sixteen *)(p))
+
+typedef int32_t sixteen_bits __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+/* Of one value at least. */
 static float row_max(int64_t n, const float *x)
 {
+	sixteen most;
 	float lane[LANES];
-	for (int l = 0; l < LANES; l++)
-		lane[l] = x[l < n ? l : 0];
 	int64_t i = 0;
-	for (; i + LANES <= n; i += LANES)
-		for (int l = 0; l < LANES; l++)
-			lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-	float most = lane[0];
-	for (int l = 1; l < LANES; l++)
-		most = lane[l] > most ? lane[l] : most;
-	for (; i < n; i++)
-		most = x[i] > most ? x[i] : most;
-	return most;
+	for (int l = 0; l < LANES; l++)
+		lane[l] = x[0];
+	memcpy(&most, lane, sizeof most);
+	for (; i + LANES <= n; i += LANES) {
+		const sixteen value = AT(x + i);
+		const sixteen_bits larger = value > most;
+		most = (sixteen)((larger & (sixteen_bits)value) | (~larger & (sixteen_bits)most));
+	}
+	memcpy(lane, &most, sizeof lane);
+	for (int l = 0; i < n; i++, l++)
+		lane[l] = x[i] > lane[l] ? x[i] : lane[l];
+	return lanes_most(lane);
 }
 
 static void layer_norm(int64_t rows, int64_t channels, const float *x, const float *weight, const float *bias, float eps, float *y)
@@ -145,12 +165,18 @@ static void gelu(int64_t count, const float *x, float *y)
 
 static float softmax_row(int64_t count, float *row, float scale, const float *bias, const float *mask)
 {
-	for (int64_t j = 0; j < count; j++)
-		row[j] *= scale;
-	for (int64_t j = 0; bias && j < count; j++)
-		row[j] += bias[j];
-	for (int64_t j = 0; mask && j < count; j++)
-		row[j] += mask[j];
+	if (bias && mask)
+		for (int64_t j = 0; j < count; j++)
+			row[j] = row[j] * scale + bias[j] + mask[j];
+	else if (bias)
+		for (int64_t j = 0; j < count; j++)
+			row[j] = row[j] * scale + bias[j];
+	else if (mask)
+		for (int64_t j = 0; j < count; j++)
+			row[j] = row[j] * scale + mask[j];
+	else
+		for (int64_t j = 0; j < count; j++)
+			row[j] *= scale;
 	float most = row_max(count, row);
 	for (int64_t j = 0; j < count; j++)
 		row[j] = exp_nonpositive(row[j] - most);
@@ -168,10 +194,6 @@ static void unit_row(int64_t channels, const float *x, const float *scale, float
 }
 
 #define SUM_BLOCK 64 /* channels whose sums stay in registers */
-
-/* Sixteen floats anywhere in memory, in one register or in several; operations element by element. */
-typedef float sixteen __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-#define AT(p) (*(const sixteen *)(p))
 
 static inline void sum_block(int64_t taps, const float *const *rows, const float *const *weights, int64_t at, const float *bias, const float *residual,
 	float *y)
