@@ -1,6 +1,7 @@
 """Occlusion maps: oncoquant beside MONAI's OcclusionSensitivity with PyTorch, on the same package and patches. `python saliency.py --help`.
 
-Beside both, as many plain passes of PyTorch as a map takes, also in batches of 12: what is left when MONAI's own work is taken off.
+Beside both, as many plain passes of PyTorch as a map takes, also in batches of 12: what is left when MONAI's own work is taken off. Any package
+of a network in nets.py will do: of CT-FM, FMCIB or astra, say, of which oncoquant reuses more or less (`reuse` in the results).
 
 MONAI gets the settings of the reference benchmark (window 12, overlap 0.25, batches of 12). Both are measured in turn, patch after patch, so that a
 slow minute of the machine hits both; times are of the map of one patch, without opening the network. Stops when maps differ by more than BAR
@@ -60,8 +61,9 @@ def our_map(options, patch, threads):
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "patch.npy", patch[None])
     subprocess.run([options.oncoquant, "saliency", options.package, "--patches", folder / "patch.npy", "-o", folder, "--threads", str(threads), "--quiet"], check=True)
-    row = json.loads((folder / "saliency.json").read_text())["rows"][0]
-    return np.load(folder / "maps.npy")[0, 0], row["seconds"], row["passes"]
+    document = json.loads((folder / "saliency.json").read_text())
+    row = document["rows"][0]
+    return np.load(folder / "maps.npy")[0, 0], row["seconds"], row["passes"], document["model"]["reuse"]
 
 
 def main():
@@ -76,11 +78,11 @@ def main():
     network = Vector(load(options.package)).eval()
     results = []
     for patch in np.load(options.patches).astype(np.float32):
-        ours, seconds, passes = our_map(options, patch, threads)
+        ours, seconds, passes, reuse = our_map(options, patch, threads)
         start = time.perf_counter()
         theirs = monai_map(network, patch)
         result = {"oncoquant_seconds": seconds, "monai_seconds": time.perf_counter() - start,
-                  "torch_seconds": plain_passes(network, patch, passes), "passes": passes, "greatest": float(ours.max()),
+                  "torch_seconds": plain_passes(network, patch, passes), "passes": passes, "reuse": reuse, "greatest": float(ours.max()),
                   "difference": float(np.abs(ours - theirs).max() / ours.max()), "same_peak": bool(ours.argmax() == theirs.argmax())}
         print(json.dumps(result), flush=True)
         if result["difference"] > BAR:
