@@ -5,7 +5,7 @@ of a network in nets.py will do: of CT-FM, FMCIB or astra, say, of which oncoqua
 
 MONAI gets the settings of the reference benchmark (window 12, overlap 0.25, batches of 12). Both are measured in turn, patch after patch, so that a
 slow minute of the machine hits both; times are of the map of one patch, without opening the network. Stops when maps differ by more than BAR
-of their greatest value. Writes OUT/saliency.json.
+of their greatest value and float32's share. Writes OUT/saliency.json.
 """
 import argparse
 import json
@@ -22,8 +22,8 @@ from monai.visualize import OcclusionSensitivity
 import machine
 from nets import load
 
-# MONAI averages embeddings and takes cosines in float32, where 1 - cosine keeps about 1e-7 of 1; maps reach 1e-2 and more.
-BAR = 1e-3
+# MONAI averages embeddings and takes cosines in float32: 1 - cosine of some thousand values errs by one or two millionths, whatever the map reaches.
+BAR, FLOAT32 = 1e-3, 5e-6
 PACKAGES = ("monai", "torch", "numpy")
 
 
@@ -85,7 +85,7 @@ def main():
                   "torch_seconds": plain_passes(network, patch, passes), "passes": passes, "reuse": reuse, "greatest": float(ours.max()),
                   "difference": float(np.abs(ours - theirs).max() / ours.max()), "same_peak": bool(ours.argmax() == theirs.argmax())}
         print(json.dumps(result), flush=True)
-        if result["difference"] > BAR:
+        if result["difference"] > BAR + FLOAT32 / result["greatest"]:
             sys.exit(f"maps differ by {result['difference']:.1e} of the greatest value")
         results.append(result)
     ratio, plain = (statistics.median(r[key] / r["oncoquant_seconds"] for r in results) for key in ("monai_seconds", "torch_seconds"))
