@@ -2,6 +2,7 @@
  * decodes them. A damaged, stale or strange index changes no voxel; damage of the scan is seen where it is read. usage: index WORK-FOLDER */
 #define _DEFAULT_SOURCE
 #include "check.h"
+#include "nifti_header.h"
 
 #include "../../src/io/index.h"
 #include "core/file.h"
@@ -51,22 +52,11 @@ static size_t pack(const void *data, size_t bytes, int window, unsigned char *ou
 enum form { NIFTI, NIFTI_4D, MEMBERS, GARBAGE, LONGER, NRRD, MHA, ZRAW, FORMS };
 static const char *const names[FORMS] = {"a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz", "e.nii.gz", "f.nrrd", "g.mha", "h.mhd"};
 
-static size_t nifti_header(unsigned char h[352], int volumes)
+static size_t own_header(unsigned char h[352], int volumes)
 {
-	const int16_t dim[8] = {(int16_t)(volumes > 1 ? 4 : 3), N, N, SLICES, (int16_t)volumes, 1, 1, 1}, type[2] = {4, 16}, codes[2] = {0, 1};
-	static const int32_t size = 348;
-	static const float spacing[4] = {1, 1, 1, 1}, offset[3] = {352, 1, 0}, srow[12] = {-1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0};
-	memset(h, 0, 352);
-	memcpy(h, &size, 4);
-	memcpy(h + 40, dim, sizeof dim);
-	memcpy(h + 70, type, sizeof type);
-	memcpy(h + 76, spacing, sizeof spacing);
-	memcpy(h + 108, offset, sizeof offset);
-	h[123] = 2;
-	memcpy(h + 252, codes, sizeof codes);
-	memcpy(h + 280, srow, sizeof srow);
-	memcpy(h + 344, "n+1", 4);
-	return 352;
+	static const int16_t type[2] = {4, 16};
+	const int16_t dim[8] = {(int16_t)(volumes > 1 ? 4 : 3), N, N, SLICES, (int16_t)volumes, 1, 1, 1};
+	return nifti_header(h, dim, type);
 }
 
 static void save(const char *path, const void *data, size_t bytes)
@@ -87,7 +77,7 @@ static size_t pack_nifti(enum form form, unsigned char *out)
 {
 	static unsigned char plain[352 + 2 * BYTES + 100];
 	int volumes = form == NIFTI_4D ? 2 : 1;
-	size_t bytes = nifti_header(plain, volumes), n = 0;
+	size_t bytes = own_header(plain, volumes), n = 0;
 	memcpy(plain + bytes, voxels, (size_t)volumes * BYTES);
 	bytes += (size_t)volumes * BYTES + (form == LONGER ? 100 : 0);
 	const size_t cuts[] = {0, form == MEMBERS ? 100 : bytes, form == MEMBERS ? 100 : bytes, form == MEMBERS ? 199999 : bytes, bytes};
@@ -399,7 +389,7 @@ static void test_making(void)
 	snprintf(command, sizeof command, "ls '%s' | grep -qE '^[0-9a-f]{32}\\.oqx$'", indexes);
 	OQ_CHECK(system(command) == 0);
 	static unsigned char plain[352 + BYTES];
-	memcpy(plain + nifti_header(plain, 1), voxels, BYTES);
+	memcpy(plain + own_header(plain, 1), voxels, BYTES);
 	snprintf(copy, sizeof copy, "%s/raw.nii", folder);
 	save(copy, plain, sizeof plain);
 	v = open_scan(NIFTI, copy, NULL);
@@ -438,7 +428,7 @@ static void test_one_block(void)
 	static const unsigned char zeros[258];
 	static const int16_t dims[3] = {512, 512, 130};
 	unsigned char header[352];
-	size_t left = (size_t)512 * 512 * 130 * 2, all = left + nifti_header(header, 1);
+	size_t left = (size_t)512 * 512 * 130 * 2, all = left + own_header(header, 1);
 	memcpy(header + 42, dims, sizeof dims);
 	uLong sum = crc32(0, header, sizeof header);
 	bits b = {file + 10, 0};

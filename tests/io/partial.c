@@ -2,6 +2,7 @@
  * bytes than the slices have, and an error when the file shrinks meanwhile. usage: partial WORK-PREFIX */
 #define _DEFAULT_SOURCE
 #include "check.h"
+#include "nifti_header.h"
 
 #include "core/mem.h"
 #include "io/patch.h"
@@ -48,23 +49,10 @@ static const struct {
 };
 #define FILES ((int)(sizeof files / sizeof *files))
 
-/* LPS axes, 1 mm, origin 0: NIfTI's own header for it. */
-static size_t nifti_header(unsigned char h[352])
+static size_t own_header(unsigned char h[352])
 {
-	static const int16_t dim[8] = {3, N, N, SLICES, 1, 1, 1, 1}, type[2] = {16, 32}, codes[2] = {0, 1};
-	static const int32_t size = 348;
-	static const float spacing[4] = {1, 1, 1, 1}, offset[3] = {352, 1, 0}, srow[12] = {-1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0};
-	memset(h, 0, 352);
-	memcpy(h, &size, 4);
-	memcpy(h + 40, dim, sizeof dim);
-	memcpy(h + 70, type, sizeof type);
-	memcpy(h + 76, spacing, sizeof spacing);
-	memcpy(h + 108, offset, sizeof offset);
-	h[123] = 2;
-	memcpy(h + 252, codes, sizeof codes);
-	memcpy(h + 280, srow, sizeof srow);
-	memcpy(h + 344, "n+1", 4);
-	return 352;
+	static const int16_t dim[8] = {3, N, N, SLICES, 1, 1, 1, 1}, type[2] = {16, 32};
+	return nifti_header(h, dim, type);
 }
 
 static size_t text_header(int f, char text[600])
@@ -91,7 +79,7 @@ static void write_file(int f, const char *path)
 {
 	static unsigned char data[sizeof voxels];
 	unsigned char header[600];
-	size_t bytes = files[f].header ? text_header(f, (char *)header) : nifti_header(header);
+	size_t bytes = files[f].header ? text_header(f, (char *)header) : own_header(header);
 	memcpy(data, voxels, sizeof voxels);
 	for (size_t i = 0; files[f].swapped && i < sizeof voxels; i++)
 		data[i] = ((const unsigned char *)voxels)[i ^ 3];
