@@ -164,25 +164,31 @@ def measure_reading(options, folder, files, seed, indexes):
     return rows, missing
 
 
-def long_rows(short_seconds, options):
-    """So many that the long run takes a few seconds more than the short one of two."""
-    return 2 + 2 * max(2, min(8, round(options.seconds / max(short_seconds, 0.1))))
+def ready_patches(options, folder, package, files, rows, seed):
+    patches = folder / f"ready{rows}.npy"
+    oncoquant(options, "patches", package, make_manifest(folder, files[".nii"], rows, seed), patches)
+    return patches
+
+
+def long_rows(short_seconds, longer_seconds, options):
+    """So many that they take a few seconds more than two; the times are of 2 and of 8 rows."""
+    return 2 + min(64, max(4, round(options.seconds * 6 / max(longer_seconds - short_seconds, 0.06))))
 
 
 def measure_model(options, folder, files, seed, model, indexes):
     """Seconds a row takes: ready, raw, gzip, indexed; None beyond patience."""
     package = convert(options, folder, model)
     try:
-        ready = folder / "ready2.npy"
-        oncoquant(options, "patches", package, make_manifest(folder, files[".nii"], 2, seed), ready)
+        ready = ready_patches(options, folder, package, files, 2, seed)
         try:
             short = seconds(lambda: oncoquant(options, "embed", package, ready, folder / "e.npy", options.patience))[0]
         except subprocess.TimeoutExpired:
             for left in folder.glob("e.*"):
                 left.unlink()
             return {"seconds": None, "patience": options.patience}
-        rows = long_rows(short, options)
-        oncoquant(options, "patches", package, make_manifest(folder, files[".nii"], rows, seed), folder / f"ready{rows}.npy")
+        some = ready_patches(options, folder, package, files, 8, seed)
+        rows = long_rows(short, seconds(lambda: oncoquant(options, "embed", package, some, folder / "e.npy"))[0], options)
+        ready_patches(options, folder, package, files, rows, seed)
         sources = {"ready": [folder / f"ready{n}.npy" for n in (2, rows)]}
         sources |= {name: [make_manifest(folder, files[ending], n, seed) for n in (2, rows)] for name, ending in (("raw", ".nii"), ("gzip", ".nii.gz"), ("indexed", ".nii.gz"))}
         turns = {(name, which): (lambda s, i: lambda: oncoquant(options, "embed", package, s, folder / "e.npy", indexes=i))(pair[which], indexes if name == "indexed" else None)
