@@ -178,7 +178,6 @@ static void check_network(const char *what, const char *graph, bool codes, oq_pr
 	float embedding[32];
 	network n = {.what = what};
 	oq_error err = {0};
-	snprintf(folder, sizeof folder, "/tmp/oq_test_XXXXXX"); /* the last network took it with it */
 	make_folder();
 	open_network(&n, graph, codes, precision);
 	OQ_CHECK_INT(oq_nn_session_run(n.session, patch, embedding, &err), OQ_E_INTERNAL); /* before there is a patch */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/oq_test_XXXXXX"; /* mkdtemp's pattern */
+static char folder[32];
 static uint64_t random_state = 1;
 
 static inline uint64_t random_next(void)
@@ -38,6 +38,7 @@ static inline void fill_patch(int64_t index, float *patch, int64_t voxels)
 
 static inline void make_folder(void)
 {
+	snprintf(folder, sizeof folder, "/tmp/oq_test_XXXXXX"); /* mkdtemp's pattern */
 	OQ_REQUIRE(mkdtemp(folder) != NULL);
 }
 
