@@ -172,25 +172,15 @@ oq_status oq_saliency_agree(const int64_t size[3], const float *map, const float
 	return oq_spearman(map, other, count, &out->spearman, err);
 }
 
-static oq_status map_once(oq_session *session, const float *patch, float *map, oq_error *err)
+oq_status oq_saliency_between(oq_occlusion *reference, oq_occlusion *candidate, const float *patch, oq_saliency_agreement *out, oq_error *err)
 {
-	oq_occlusion *occlusion = NULL;
-	const oq_occlusion_options options = {0};
-	OQ_TRY(oq_occlusion_open(session->model, session->lanes, &options, &occlusion, err));
-	oq_status status = oq_occlusion_map(occlusion, patch, OQ_SALIENCY_OF_MEAN, map, err);
-	oq_occlusion_close(occlusion);
-	return status;
-}
-
-oq_status oq_saliency_between(oq_session *reference, oq_session *candidate, const float *patch, oq_saliency_agreement *out, oq_error *err)
-{
-	size_t voxels = oq_model_patch_floats(reference->model);
+	size_t voxels = (size_t)reference->voxels;
 	float *maps = oq_alloc(2 * voxels * sizeof *maps);
-	oq_status status = maps ? map_once(reference, patch, maps, err) : oq_fail_memory(err, "saliency", 2 * voxels * sizeof *maps);
+	oq_status status = maps ? oq_occlusion_map(reference, patch, OQ_SALIENCY_OF_MEAN, maps, err) : oq_fail_memory(err, "saliency", 2 * voxels * sizeof *maps);
 	if (status == OQ_OK)
-		status = map_once(candidate, patch, maps + voxels, err);
+		status = oq_occlusion_map(candidate, patch, OQ_SALIENCY_OF_MEAN, maps + voxels, err);
 	if (status == OQ_OK)
-		status = oq_saliency_agree(reference->model->spec.size, maps, maps + voxels, out, err);
+		status = oq_saliency_agree(reference->session->model->spec.size, maps, maps + voxels, out, err);
 	oq_free(maps);
 	return status;
 }

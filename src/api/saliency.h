@@ -59,7 +59,7 @@ typedef struct oq_saliency_agreement {
 	int64_t peak[3], other_peak[3];
 } oq_saliency_agreement;
 oq_status oq_saliency_agree(const int64_t size[3], const float *map, const float *other, oq_saliency_agreement *out, oq_error *err);
-/* Both networks' reference maps of one patch, from sessions of the same patch size: what the fidelity gate asks (block F8). */
-oq_status oq_saliency_between(oq_session *reference, oq_session *candidate, const float *patch, oq_saliency_agreement *out, oq_error *err);
+/* Both networks' reference maps of one patch, of the same size: what the fidelity gate asks (block F8). */
+oq_status oq_saliency_between(oq_occlusion *reference, oq_occlusion *candidate, const float *patch, oq_saliency_agreement *out, oq_error *err);
 
 #endif

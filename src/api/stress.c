@@ -224,15 +224,21 @@ oq_status oq_stress_search(oq_stress *s, const oq_model *model, const int64_t *w
 	return status;
 }
 
-static oq_status map_row(oq_stress *s, const oq_model *model, int64_t row, float *patch, double *spearman, oq_error *err)
+/* What oq_stress_maps keeps open for all its rows. */
+typedef struct map_pair {
+	oq_occlusion *reference, *candidate;
+	float *patch;
+} map_pair;
+
+static oq_status map_row(oq_stress *s, const oq_model *model, int64_t row, const map_pair *pair, double *spearman, oq_error *err)
 {
 	oq_scan *scan = NULL;
 	oq_saliency_agreement agreement;
 	OQ_TRY(oq_rows_open_scan(s->rows, row, &scan, err));
-	oq_status status = oq_scan_patch(scan, model, s->rows->rows[row].seed, OQ_RESAMPLING_REFERENCE, patch, NULL, err);
+	oq_status status = oq_scan_patch(scan, model, s->rows->rows[row].seed, OQ_RESAMPLING_REFERENCE, pair->patch, NULL, err);
 	oq_scan_close(scan);
 	if (status == OQ_OK)
-		status = oq_saliency_between(s->reference, s->candidate, patch, &agreement, err);
+		status = oq_saliency_between(pair->reference, pair->candidate, pair->patch, &agreement, err);
 	if (status == OQ_OK) {
 		*spearman = isnan(agreement.spearman) ? 0 : agreement.spearman; /* a map that is the same everywhere agrees with nothing */
 		s->maps.peak_max = fmax(s->maps.peak_max, agreement.peak_distance);
@@ -240,17 +246,27 @@ static oq_status map_row(oq_stress *s, const oq_model *model, int64_t row, float
 	return status;
 }
 
+static oq_status open_pair(const oq_stress *s, map_pair *pair, oq_error *err)
+{
+	const oq_occlusion_options options = {0};
+	pair->patch = oq_alloc_aligned(s->patch_floats * sizeof *pair->patch);
+	if (!pair->patch)
+		return oq_fail_memory(err, "maps", s->patch_floats * sizeof *pair->patch);
+	OQ_TRY(oq_occlusion_open(s->reference->model, s->reference->lanes, &options, &pair->reference, err));
+	return oq_occlusion_open(s->candidate->model, s->candidate->lanes, &options, &pair->candidate, err);
+}
+
 oq_status oq_stress_maps(oq_stress *s, const oq_model *model, int64_t count, oq_error *err)
 {
 	int64_t maps = count < s->rows->count ? count : s->rows->count;
-	float *patch = oq_alloc_aligned(s->patch_floats * sizeof *patch);
+	map_pair pair = {0};
 	double *spearman = oq_alloc((size_t)(maps + 1) * sizeof *spearman);
-	oq_status status = patch && spearman ? OQ_OK : oq_fail_memory(err, "maps", s->patch_floats * sizeof *patch);
+	oq_status status = !spearman ? oq_fail_memory(err, "maps", (size_t)(maps + 1) * sizeof *spearman) : maps ? open_pair(s, &pair, err) : OQ_OK;
 	for (int64_t i = 0; i < maps && status == OQ_OK; i++) {
 		if (s->cancel && *s->cancel)
 			status = oq_fail(err, OQ_E_RESOURCE, "E_CANCELLED", "certification was interrupted");
 		else
-			status = map_row(s, model, i * s->rows->count / maps, patch, &spearman[i], err); /* spread over the test set */
+			status = map_row(s, model, i * s->rows->count / maps, &pair, &spearman[i], err); /* spread over the test set */
 	}
 	if (status == OQ_OK && maps) {
 		oq_sort_doubles(spearman, maps);
@@ -258,7 +274,9 @@ oq_status oq_stress_maps(oq_stress *s, const oq_model *model, int64_t count, oq_
 		s->maps.spearman_min = spearman[0];
 		s->maps.spearman_median = oq_quantile(spearman, maps, 0.5);
 	}
-	oq_free_aligned(patch);
+	oq_occlusion_close(pair.reference);
+	oq_occlusion_close(pair.candidate);
+	oq_free_aligned(pair.patch);
 	oq_free(spearman);
 	return status;
 }

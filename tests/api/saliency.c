@@ -133,6 +133,10 @@ static void check_reuse(const char *members)
 			OQ_REQUIRE(oq_occlusion_delete(o, cubes[p], got, &deletion, &err) == OQ_OK && oq_occlusion_delete(plain, cubes[p], want, &wanted, &err) == OQ_OK);
 			OQ_CHECK(!memcmp(&deletion, &wanted, sizeof deletion));
 		}
+		oq_saliency_agreement alike;
+		OQ_REQUIRE(oq_saliency_between(o, plain, cubes[0], &alike, &err) == OQ_OK);
+		OQ_CHECK_NEAR(alike.spearman, 1, 1e-12);
+		OQ_CHECK_NEAR(alike.peak_distance, 0, 0);
 		oq_occlusion_close(o);
 	}
 	OQ_REQUIRE(oq_occlusion_open(model, 1, &short_of_memory, &o, &err) == OQ_OK);
@@ -141,7 +145,6 @@ static void check_reuse(const char *members)
 	oq_occlusion_close(plain);
 	oq_model_close(model);
 	remove_small_package("");
-	snprintf(folder, sizeof folder, "/tmp/oq_test_XXXXXX");
 }
 
 static void check_agreement(void)
@@ -174,8 +177,9 @@ int main(int argc, char **argv)
 	OQ_REQUIRE(oq_session_open(model, 3, &session, &err) == OQ_OK);
 	check_spared(session, patch);
 	check_deletion(session, patch);
-	oq_saliency_agreement refused;
-	OQ_CHECK_INT(oq_saliency_between(session, session, patch, &refused, &err), OQ_E_INPUT); /* 9 voxels cannot hold a window of 12 */
+	oq_occlusion *refused = NULL;
+	const oq_occlusion_options twelve = {0};
+	OQ_CHECK_INT(oq_occlusion_open(model, 3, &twelve, &refused, &err), OQ_E_INPUT); /* 9 voxels cannot hold a window of 12 */
 	oq_session_close(session);
 	oq_model_close(model);
 	return oq_checks_done();
