@@ -580,14 +580,12 @@ static void close_conv_part(void *part)
 static double conv_share(const oq_step *step, const void *part, const oq_box *box)
 {
 	const conv_state *state = step->state;
-	const int64_t *out = oq_step_output(step)->shape + 1;
 	if (takes_part(part, box))
 		return (double)oq_direct_part_voxels(part) / (double)oq_value_voxels(oq_step_output(step));
 	if (!state->tile)
 		return 1;
-	const oq_box whole = {.high = {out[0], out[1], out[2]}};
-	int64_t first[3], count[3];
-	return (double)oq_box_tiles(box, state->tile, first, count) / (double)oq_box_tiles(&whole, state->tile, first, count);
+	const oq_box whole = oq_box_of(oq_step_output(step)->shape + 1);
+	return (double)oq_box_tiles(box, state->tile).total / (double)oq_box_tiles(&whole, state->tile).total;
 }
 
 const oq_op oq_op_conv = {.name = "conv", .min_inputs = 1, .max_inputs = 1, .typed = true, .parse = parse_conv, .infer = infer_conv, .plan = plan_conv,

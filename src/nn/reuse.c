@@ -23,8 +23,8 @@ struct oq_nn_reuse {
 
 static oq_box whole_of(const oq_value *value)
 {
-	const int64_t *shape = value->shape;
-	return value->rank == 4 ? (oq_box){.high = {shape[1], shape[2], shape[3]}} : (oq_box){.high = {1, 1, 1}};
+	static const int64_t vector[3] = {1, 1, 1};
+	return oq_box_of(value->rank == 4 ? value->shape + 1 : vector);
 }
 
 static void reach_from(const oq_step *step, const oq_value *input, const oq_box *differs, oq_box *box)

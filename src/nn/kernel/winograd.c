@@ -28,11 +28,6 @@ static inline four madd(four a, four b, four c)
 #define BLOCK_MOST 28 /* tiles */
 #define LINE 16       /* floats of a cache line */
 
-/* Tiles along D, H and W. */
-typedef struct tile_grid {
-	int64_t first[3], count[3], total;
-} tile_grid;
-
 typedef struct winograd_state {
 	int edge;         /* of an input tile: 4 or 6 */
 	int64_t positions, outs; /* edge^3 products of a tile; edge-2 outputs along an axis */
@@ -41,7 +36,7 @@ typedef struct winograd_state {
 	oq_gemm_dot_fn *dot; /* and its products */
 	double *voxels;   /* of each tile of a patch that lie inside */
 	int64_t panels;
-	tile_grid grid;
+	oq_tiles grid;
 	int64_t block;    /* tiles */
 	int64_t row;      /* floats between positions of a block's input: odd in cache lines, against aliasing */
 } winograd_state;
@@ -119,13 +114,10 @@ static int64_t block_tiles(int64_t tiles, int64_t in)
 	return block < tiles ? block : tiles;
 }
 
-/* First voxel of the outputs of a tile of `outs`; returns its patch. */
-static int64_t locate(const tile_grid *grid, int64_t outs, int64_t tile, int64_t at[3])
+/* First voxel of a tile's outputs; returns its patch. */
+static int64_t locate(const oq_tiles *grid, int64_t tile, int64_t at[3])
 {
-	int64_t in_patch = tile % grid->total;
-	at[0] = (grid->first[0] + in_patch / (grid->count[1] * grid->count[2])) * outs;
-	at[1] = (grid->first[1] + in_patch / grid->count[2] % grid->count[1]) * outs;
-	at[2] = (grid->first[2] + in_patch % grid->count[2]) * outs;
+	oq_tile_at(grid, tile % grid->total, at);
 	return tile / grid->total;
 }
 
@@ -133,7 +125,7 @@ static void count_voxels(const winograd_state *s, const int64_t size[3])
 {
 	for (int64_t t = 0; t < s->grid.total; t++) {
 		int64_t at[3], voxels = 1;
-		locate(&s->grid, s->outs, t, at);
+		locate(&s->grid, t, at);
 		for (int i = 0; i < 3; i++)
 			voxels *= size[i] - at[i] < s->outs ? size[i] - at[i] : s->outs;
 		s->voxels[t] = (double)voxels;
@@ -156,8 +148,8 @@ static oq_status create(int edge, bool narrow, oq_conv *conv, const float *weigh
 	s->outs = edge - 2;
 	s->positions = edge * edge * edge;
 	s->panels = (shape->out_channels + NR - 1) / NR;
-	const oq_box whole = {.high = {shape->out[0], shape->out[1], shape->out[2]}};
-	s->grid.total = oq_box_tiles(&whole, s->outs, s->grid.first, s->grid.count);
+	const oq_box whole = oq_box_of(shape->out);
+	s->grid = oq_box_tiles(&whole, s->outs);
 	s->block = block_tiles(s->grid.total, shape->in_channels);
 	s->row = odd_lines(s->block * shape->in_channels / (narrow ? 2 : 1));
 	size_t bytes = (size_t)s->grid.total * sizeof *s->voxels;
@@ -247,7 +239,7 @@ typedef struct winograd_call {
 	const oq_conv_epilogue *epilogue;
 	unsigned char *y;
 	float *moments;                     /* [tile][2][out_channels], or NULL */
-	tile_grid grid;                     /* those of a patch that are wanted: all of them when there are moments */
+	oq_tiles grid;                      /* those of a patch that are wanted: all of them when there are moments */
 	int64_t tiles, in_patch, out_patch; /* of all patches; values of one */
 } winograd_call;
 
@@ -257,7 +249,7 @@ static void input_tile(const winograd_call *call, int64_t tile, int64_t place, f
 	bool narrow = call->state->narrow != NULL;
 	oq_winograd_input t = {.channels = shape->in_channels, .prologue = call->prologue, .stride = call->state->row * (narrow ? 2 : 1),
 		.out = input + place * shape->in_channels / (narrow ? 2 : 1)};
-	int64_t patch = locate(&call->grid, call->state->outs, tile, t.at);
+	int64_t patch = locate(&call->grid, tile, t.at);
 	t.x = call->x + (size_t)(patch * call->in_patch) * oq_dtype_size(shape->in_type);
 	for (int i = 0; i < 3; i++) {
 		t.at[i]--; /* the padding */
@@ -293,7 +285,7 @@ static void output_tiles(const winograd_call *call, int64_t panel, int64_t first
 		oq_winograd_output o = {.products = products + t * NR, .stride = product_row(call->state), .channels = shape->out_channels,
 			.first = panel * NR, .count = left < NR ? left : NR, .outs = call->state->outs, .epilogue = call->epilogue,
 			.voxels = (float)call->state->voxels[(first + t) % call->grid.total]};
-		int64_t patch = locate(&call->grid, call->state->outs, first + t, o.at);
+		int64_t patch = locate(&call->grid, first + t, o.at);
 		memcpy(o.size, shape->out, sizeof o.size);
 		o.y = call->y + (size_t)(patch * call->out_patch) * oq_dtype_size(shape->out_type);
 		o.residual = call->epilogue->residual ? call->epilogue->residual + patch * call->out_patch : NULL;
@@ -380,7 +372,7 @@ static void run(const oq_conv *conv, int64_t batch, const void *x, const oq_conv
 		.epilogue = epilogue ? epilogue : &none, .y = y, .moments = shape->moments ? (float *)scratch + thread_floats(s) * threads : NULL,
 		.grid = s->grid, .in_patch = voxels * shape->in_channels, .out_patch = voxels * shape->out_channels};
 	if (call.epilogue->box && !call.moments)
-		call.grid.total = oq_box_tiles(call.epilogue->box, s->outs, call.grid.first, call.grid.count);
+		call.grid = oq_box_tiles(call.epilogue->box, s->outs);
 	call.tiles = batch * call.grid.total;
 	if (threads > 1 && call.tiles < 4 * threads * s->block)
 		share_blocks(&call, scratch, threads);

@@ -179,9 +179,8 @@ static void lay_out(oq_conv_i8 *conv)
 	const oq_conv_shape *s = &conv->shape;
 	conv->panels = (s->out_channels + NR - 1) / NR;
 	conv->pairs = (s->in_channels + conv->twice_count + 1) / 2;
-	const oq_box whole = {.high = {s->out[0], s->out[1], s->out[2]}};
-	int64_t first[3], count[3];
-	conv->block = block_tiles(oq_box_tiles(&whole, OUTS, first, count), s->in_channels);
+	const oq_box whole = oq_box_of(s->out);
+	conv->block = block_tiles(oq_box_tiles(&whole, OUTS).total, s->in_channels);
 	conv->row = ((conv->block * conv->pairs * 2 + LINE - 1) / LINE | 1) * LINE;
 	conv->product_row = (conv->block * NR * 2 / LINE | 1) * LINE / 2;
 }
@@ -249,7 +248,7 @@ typedef struct call_state {
 	const uint8_t *x;
 	const oq_conv_i8_epilogue *epilogue;
 	unsigned char *scratch;
-	int64_t first[3], count[3], tiles; /* that are wanted, along each axis and in all */
+	oq_tiles tiles; /* that are wanted */
 } call_state;
 
 static int32_t *products_of(const call_state *call, int thread)
@@ -260,14 +259,6 @@ static int32_t *products_of(const call_state *call, int thread)
 static int16_t *input_of(const call_state *call, int thread)
 {
 	return (int16_t *)(void *)(call->scratch + (size_t)thread * thread_bytes(call->conv) + product_bytes(call->conv));
-}
-
-/* First voxel of a tile's outputs. */
-static void locate(const call_state *call, int64_t tile, int64_t at[3])
-{
-	at[0] = (call->first[0] + tile / (call->count[1] * call->count[2])) * OUTS;
-	at[1] = (call->first[1] + tile / call->count[2] % call->count[1]) * OUTS;
-	at[2] = (call->first[2] + tile % call->count[2]) * OUTS;
 }
 
 /* A tile's transformed channels that are multiplied twice, and a zero where they are odd in number. */
@@ -286,7 +277,7 @@ static void input_tile(const call_state *call, int64_t tile, int64_t place, int1
 {
 	const oq_conv_i8 *conv = call->conv;
 	oq_w16_input t = {.x = call->x, .channels = conv->shape.in_channels, .zero = conv->zero, .out = input + place * conv->pairs * 2, .stride = conv->row};
-	locate(call, tile, t.at);
+	oq_tile_at(&call->tiles, tile, t.at);
 	for (int i = 0; i < 3; i++) {
 		t.at[i]--; /* the padding */
 		t.size[i] = conv->shape.in[i];
@@ -317,14 +308,14 @@ static void output_tiles(const call_state *call, int64_t panel, int64_t first, i
 	memcpy(o.size, conv->shape.out, sizeof o.size);
 	for (int64_t t = 0; t < tiles; t++) {
 		o.products = products + t * NR;
-		locate(call, first + t, o.at);
+		oq_tile_at(&call->tiles, first + t, o.at);
 		conv->kernels->output(&o);
 	}
 }
 
 static int64_t tiles_from(const call_state *call, int64_t first)
 {
-	return call->tiles - first < call->conv->block ? call->tiles - first : call->conv->block;
+	return call->tiles.total - first < call->conv->block ? call->tiles.total - first : call->conv->block;
 }
 
 /* Many blocks: each thread takes blocks of its own. */
@@ -332,7 +323,7 @@ static void run_blocks(const call_state *call, int threads)
 {
 	const oq_conv_i8 *conv = call->conv;
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic)
-	for (int64_t first = 0; first < call->tiles; first += conv->block) {
+	for (int64_t first = 0; first < call->tiles.total; first += conv->block) {
 		int thread = threads > 1 ? omp_get_thread_num() : 0;
 		int64_t tiles = tiles_from(call, first);
 		for (int64_t t = 0; t < tiles; t++)
@@ -348,7 +339,7 @@ static void run_blocks(const call_state *call, int threads)
 static void share_blocks(const call_state *call, int threads)
 {
 	const oq_conv_i8 *conv = call->conv;
-	for (int64_t first = 0; first < call->tiles; first += conv->block) {
+	for (int64_t first = 0; first < call->tiles.total; first += conv->block) {
 		int64_t tiles = tiles_from(call, first);
 #pragma omp parallel num_threads(threads)
 		{
@@ -368,10 +359,9 @@ static void share_blocks(const call_state *call, int threads)
 void oq_conv_i8_run(const oq_conv_i8 *conv, const uint8_t *x, const oq_conv_i8_epilogue *epilogue, void *scratch, int threads)
 {
 	call_state call = {.conv = conv, .x = x, .epilogue = epilogue, .scratch = scratch};
-	const oq_conv_shape *s = &conv->shape;
-	const oq_box whole = {.high = {s->out[0], s->out[1], s->out[2]}};
-	call.tiles = oq_box_tiles(epilogue->box ? epilogue->box : &whole, OUTS, call.first, call.count);
-	if (threads > 1 && call.tiles < 4 * threads * conv->block)
+	const oq_box whole = oq_box_of(conv->shape.out);
+	call.tiles = oq_box_tiles(epilogue->box ? epilogue->box : &whole, OUTS);
+	if (threads > 1 && call.tiles.total < 4 * threads * conv->block)
 		share_blocks(&call, threads);
 	else
 		run_blocks(&call, threads);

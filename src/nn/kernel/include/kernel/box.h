@@ -33,16 +33,33 @@ static inline void oq_box_join(oq_box *box, const oq_box *other)
 	}
 }
 
-/* The tiles of `edge` voxels that hold the box: [first, first+count) along each axis. Returns how many in all. */
-static inline int64_t oq_box_tiles(const oq_box *box, int64_t edge, int64_t first[3], int64_t count[3])
+static inline oq_box oq_box_of(const int64_t extent[3])
 {
-	int64_t tiles = 1;
+	return (oq_box){.high = {extent[0], extent[1], extent[2]}};
+}
+
+/* Tiles of `edge` voxels that hold a box: [first, first+count) along each axis, and how many in all. */
+typedef struct oq_tiles {
+	int64_t edge, first[3], count[3], total;
+} oq_tiles;
+
+static inline oq_tiles oq_box_tiles(const oq_box *box, int64_t edge)
+{
+	oq_tiles tiles = {.edge = edge, .total = 1};
 	for (int i = 0; i < 3; i++) {
-		first[i] = box->low[i] / edge;
-		count[i] = (box->high[i] + edge - 1) / edge - first[i];
-		tiles *= count[i];
+		tiles.first[i] = box->low[i] / edge;
+		tiles.count[i] = (box->high[i] + edge - 1) / edge - tiles.first[i];
+		tiles.total *= tiles.count[i];
 	}
 	return tiles;
+}
+
+/* First voxel of tile `index` of them. */
+static inline void oq_tile_at(const oq_tiles *tiles, int64_t index, int64_t at[3])
+{
+	at[0] = (tiles->first[0] + index / (tiles->count[1] * tiles->count[2])) * tiles->edge;
+	at[1] = (tiles->first[1] + index / tiles->count[2] % tiles->count[1]) * tiles->edge;
+	at[2] = (tiles->first[2] + index % tiles->count[2]) * tiles->edge;
 }
 
 #endif
