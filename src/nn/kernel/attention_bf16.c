@@ -3,8 +3,7 @@
 #include "convert_isa.h"
 #include "kernel/gemm_dot.h"
 #include "kernel/token_f32.h"
-
-#include "core/mem.h"
+#include "scratch.h"
 
 #include <string.h>
 
@@ -21,25 +20,18 @@ typedef struct room {
 	size_t bytes;
 } room;
 
-static void *place(char *scratch, size_t *at, int64_t count, size_t size)
-{
-	size_t here = *at;
-	*at += ((size_t)count * size + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN;
-	return scratch ? scratch + here : NULL;
-}
-
 /* `scratch` may be NULL: for the size only. */
 static room lay_out(int64_t n, int64_t d, char *scratch)
 {
 	int64_t padded = oq_dot_panels(n) * OQ_DOT_NR, even = 2 * oq_dot_steps(n, sizeof(uint16_t));
 	room m = {0};
-	m.keys = place(scratch, &m.bytes, padded * d, sizeof *m.keys);
-	m.values = place(scratch, &m.bytes, even * d, sizeof *m.values);
-	m.queries = place(scratch, &m.bytes, ROWS * d, sizeof *m.queries);
-	m.weights = place(scratch, &m.bytes, ROWS * even, sizeof *m.weights);
-	m.scores = place(scratch, &m.bytes, ROWS * padded, sizeof *m.scores);
-	m.result = place(scratch, &m.bytes, ROWS * d, sizeof *m.result);
-	m.zeros = place(scratch, &m.bytes, OQ_DOT_NR, sizeof *m.zeros);
+	m.keys = oq_scratch_place(scratch, &m.bytes, padded * d, sizeof *m.keys);
+	m.values = oq_scratch_place(scratch, &m.bytes, even * d, sizeof *m.values);
+	m.queries = oq_scratch_place(scratch, &m.bytes, ROWS * d, sizeof *m.queries);
+	m.weights = oq_scratch_place(scratch, &m.bytes, ROWS * even, sizeof *m.weights);
+	m.scores = oq_scratch_place(scratch, &m.bytes, ROWS * padded, sizeof *m.scores);
+	m.result = oq_scratch_place(scratch, &m.bytes, ROWS * d, sizeof *m.result);
+	m.zeros = oq_scratch_place(scratch, &m.bytes, OQ_DOT_NR, sizeof *m.zeros);
 	return m;
 }
 

@@ -6,8 +6,7 @@
 #include "convert_isa.h"
 #include "gemm_i16_isa.h"
 #include "kernel/gemm_dot.h"
-
-#include "core/mem.h"
+#include "scratch.h"
 
 #define ROWS 28 /* queries at a time: two blocks of the micro-kernel */
 
@@ -55,35 +54,28 @@ static kernel choose(oq_isa isa, bool vnni)
 	return k;
 }
 
-static void *place(char *scratch, size_t *at, int64_t count, size_t size)
-{
-	size_t here = *at;
-	*at += ((size_t)count * size + OQ_ALIGN - 1) / OQ_ALIGN * OQ_ALIGN;
-	return scratch ? scratch + here : NULL;
-}
-
 /* `scratch` may be NULL: for the size only. */
 static room lay_out(int64_t n, int64_t d, char *scratch)
 {
 	int64_t padded = oq_dot_panels(n) * OQ_DOT_NR, whole = oq_dot_steps(n, 1) * OQ_DOT_BYTES;
 	room m = {0};
-	m.keys = place(scratch, &m.bytes, padded * d, sizeof *m.keys);
-	m.values = place(scratch, &m.bytes, whole * d, sizeof *m.values);
-	m.start = place(scratch, &m.bytes, padded, sizeof *m.start);
-	m.key_scale = place(scratch, &m.bytes, padded, sizeof *m.key_scale);
-	m.value_scale = place(scratch, &m.bytes, d, sizeof *m.value_scale);
-	m.value_inverse = place(scratch, &m.bytes, d, sizeof *m.value_inverse);
-	m.most = place(scratch, &m.bytes, d, sizeof *m.most);
-	m.wide = place(scratch, &m.bytes, n * d, sizeof *m.wide);
-	m.queries = place(scratch, &m.bytes, ROWS * d, sizeof(int16_t));
-	m.weights = place(scratch, &m.bytes, ROWS * whole, sizeof(int16_t));
-	m.codes = place(scratch, &m.bytes, padded, sizeof *m.codes);
-	m.floats = place(scratch, &m.bytes, padded, sizeof *m.floats);
-	m.row = place(scratch, &m.bytes, d, sizeof *m.row);
-	m.row_codes = place(scratch, &m.bytes, d, sizeof *m.row_codes);
-	m.scores = place(scratch, &m.bytes, ROWS * padded, sizeof *m.scores);
-	m.result = place(scratch, &m.bytes, ROWS * d, sizeof *m.result);
-	m.zeros = place(scratch, &m.bytes, d, sizeof *m.zeros);
+	m.keys = oq_scratch_place(scratch, &m.bytes, padded * d, sizeof *m.keys);
+	m.values = oq_scratch_place(scratch, &m.bytes, whole * d, sizeof *m.values);
+	m.start = oq_scratch_place(scratch, &m.bytes, padded, sizeof *m.start);
+	m.key_scale = oq_scratch_place(scratch, &m.bytes, padded, sizeof *m.key_scale);
+	m.value_scale = oq_scratch_place(scratch, &m.bytes, d, sizeof *m.value_scale);
+	m.value_inverse = oq_scratch_place(scratch, &m.bytes, d, sizeof *m.value_inverse);
+	m.most = oq_scratch_place(scratch, &m.bytes, d, sizeof *m.most);
+	m.wide = oq_scratch_place(scratch, &m.bytes, n * d, sizeof *m.wide);
+	m.queries = oq_scratch_place(scratch, &m.bytes, ROWS * d, sizeof(int16_t));
+	m.weights = oq_scratch_place(scratch, &m.bytes, ROWS * whole, sizeof(int16_t));
+	m.codes = oq_scratch_place(scratch, &m.bytes, padded, sizeof *m.codes);
+	m.floats = oq_scratch_place(scratch, &m.bytes, padded, sizeof *m.floats);
+	m.row = oq_scratch_place(scratch, &m.bytes, d, sizeof *m.row);
+	m.row_codes = oq_scratch_place(scratch, &m.bytes, d, sizeof *m.row_codes);
+	m.scores = oq_scratch_place(scratch, &m.bytes, ROWS * padded, sizeof *m.scores);
+	m.result = oq_scratch_place(scratch, &m.bytes, ROWS * d, sizeof *m.result);
+	m.zeros = oq_scratch_place(scratch, &m.bytes, d, sizeof *m.zeros);
 	return m;
 }
 
