@@ -5,13 +5,27 @@
 #define NR 32        /* columns of a panel */
 #define LEAST 1e-30f /* 127 over it is a number */
 
+/* The bits of |x|: as numbers they are in its order. */
+static inline uint32_t size_of(float x)
+{
+	uint32_t bits;
+	memcpy(&bits, &x, sizeof bits);
+	return bits & 0x7fffffffu;
+}
+
+static inline uint32_t code_of(float x, float inverse)
+{
+	float near = x * inverse + OQ_TO_INTEGER;
+	uint32_t bits;
+	memcpy(&bits, &near, sizeof bits);
+	return bits & 0xffu;
+}
+
 static float code_row(int64_t count, const float *x, int8_t *codes)
 {
 	uint32_t most = 0;
 	for (int64_t c = 0; c < count; c++) {
-		uint32_t bits;
-		memcpy(&bits, &x[c], sizeof bits);
-		bits &= 0x7fffffffu;
+		const uint32_t bits = size_of(x[c]);
 		most = bits > most ? bits : most;
 	}
 	float size;
@@ -22,31 +36,17 @@ static float code_row(int64_t count, const float *x, int8_t *codes)
 		return size < LEAST ? 0.0f : size;
 	}
 	const float inverse = 127.0f / size;
-	for (int64_t c = 0; c < count; c++) {
-		float near = x[c] * inverse + OQ_TO_INTEGER;
-		int32_t bits;
-		memcpy(&bits, &near, sizeof bits);
-		codes[c] = (int8_t)(uint8_t)bits;
-	}
+	for (int64_t c = 0; c < count; c++)
+		codes[c] = (int8_t)code_of(x[c], inverse);
 	return size / 127.0f;
 }
 
 static void add_most(int64_t count, const float *x, uint32_t *most)
 {
 	for (int64_t c = 0; c < count; c++) {
-		uint32_t bits;
-		memcpy(&bits, &x[c], sizeof bits);
-		bits &= 0x7fffffffu;
+		const uint32_t bits = size_of(x[c]);
 		most[c] = bits > most[c] ? bits : most[c];
 	}
-}
-
-static inline uint32_t code_of(float x, float inverse)
-{
-	float near = x * inverse + OQ_TO_INTEGER;
-	uint32_t bits;
-	memcpy(&bits, &near, sizeof bits);
-	return bits & 0xffu;
 }
 
 static void code_four(const float *const x[4], const float *inverse, int8_t *packed)

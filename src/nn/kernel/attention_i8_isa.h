@@ -2,6 +2,8 @@
 #ifndef OQ_NN_KERNEL_ATTENTION_I8_ISA_H
 #define OQ_NN_KERNEL_ATTENTION_I8_ISA_H
 
+#include "to_integer.h"
+
 #include "core/cpu.h"
 
 #include <math.h>
@@ -45,7 +47,6 @@ extern const oq_attention_i8_kernels oq_attention_i8_avx2, oq_attention_i8_avx51
 #define OQ_EXP2_3 0.05500893f
 #define OQ_LOG2_E 1.44269504f
 #define OQ_LEAST_EXPONENT (-16.0f) /* 2^-9 of 255 already is code 0 */
-#define OQ_TO_INTEGER 12582912.0f  /* 1.5*2^23: adding it rounds to an integer, kept in the low bits */
 
 static inline float oq_score_one(const oq_score_row *s, int64_t j)
 {

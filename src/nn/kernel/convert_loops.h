@@ -3,10 +3,10 @@
 #ifndef OQ_NN_KERNEL_CONVERT_LOOPS_H
 #define OQ_NN_KERNEL_CONVERT_LOOPS_H
 
+#include "to_integer.h"
+
 #include <stdint.h>
 #include <string.h>
-
-#define OQ_TO_INTEGER_F32 12582912.0f /* 1.5 * 2^23: adding it rounds a small float to the nearest integer, kept in its low bits */
 
 static inline void bf16_to_f32(int64_t count, const uint16_t *restrict x, float *restrict y)
 {
@@ -39,7 +39,7 @@ static inline void f32_to_u8(int64_t count, const float *restrict x, float inver
 		float t = x[i] * inverse;
 		t = t > low ? t : low;
 		t = t < high ? t : high;
-		t = t + middle + OQ_TO_INTEGER_F32; /* rounded with the zero point, as oneDNN does */
+		t = t + middle + OQ_TO_INTEGER; /* rounded with the zero point, as oneDNN does */
 		int32_t bits;
 		memcpy(&bits, &t, sizeof bits);
 		y[i] = (uint8_t)bits; /* what stands above the low byte is a constant */

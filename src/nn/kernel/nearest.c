@@ -8,6 +8,7 @@
 #include "kernel/gemm_f32.h"
 #include "kernel/gemm_dot.h"
 #include "kernel/token_f32.h"
+#include "to_integer.h"
 
 #include "core/mem.h"
 
@@ -38,7 +39,6 @@ typedef struct coded {
 
 static coded encode(int64_t count, const float *x, int8_t *codes)
 {
-	static const float to_integer = 12582912.0f; /* 1.5*2^23: adding it rounds to the nearest integer */
 	coded c = {0};
 	float most = 0;
 	double error = 0, length = 0;
@@ -47,7 +47,7 @@ static coded encode(int64_t count, const float *x, int8_t *codes)
 	c.scale = most / 127.0f;
 	float inverse = c.scale > 0 ? 1.0f / c.scale : 0.0f;
 	for (int64_t i = 0; i < count; i++) {
-		float near = x[i] * inverse + to_integer - to_integer;
+		float near = x[i] * inverse + OQ_TO_INTEGER - OQ_TO_INTEGER;
 		near = near > 127 ? 127 : near > -127 ? near : -127; /* the product may round beyond, and NaN has no integer */
 		codes[i] = (int8_t)near;
 		double rest = (double)x[i] - (double)c.scale * (double)near;

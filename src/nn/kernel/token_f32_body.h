@@ -110,8 +110,8 @@ static void layer_norm(int64_t rows, int64_t channels, const float *x, const flo
 static inline float exp_nonpositive(float x)
 {
 	x = x < -87.0f ? -87.0f : x;
-	float n = fmaf(x, 1.44269504f, 12582912.0f); /* 1.5*2^23 rounds to an integer */
-	n -= 12582912.0f;
+	float n = fmaf(x, 1.44269504f, OQ_TO_INTEGER);
+	n -= OQ_TO_INTEGER;
 	float r = fmaf(n, -0.693359375f, x); /* ln2 in two parts, the first exact in few bits */
 	r = fmaf(n, 2.12194440e-4f, r);
 	float p = 0.0013814539415761828f;
@@ -131,7 +131,6 @@ static inline float exp_nonpositive(float x)
  * relative), scaled by the exponent bits: one exponential, no cancellation on either side of zero. NaN stays NaN through u. */
 static inline float gelu_one(float x)
 {
-	const float to_integer = 12582912.0f; /* as in exp_nonpositive */
 	float u = x < 0 ? -x : x;
 	u = u > 5.75f ? 5.75f : u;
 	float g = -2.3457294e-06f;
@@ -142,7 +141,7 @@ static inline float gelu_one(float x)
 	g = fmaf(g, u, -0.0525658131f);
 	g = fmaf(g, u, -0.459183753f);
 	g = fmaf(g, u, -1.15110826f);
-	const float exponent = g * u, shifted = exponent + to_integer, f = exponent - (shifted - to_integer);
+	const float exponent = g * u, shifted = exponent + OQ_TO_INTEGER, f = exponent - (shifted - OQ_TO_INTEGER);
 	float p = 0.000663236366f;
 	p = fmaf(p, f, 0.0048357565f);
 	p = fmaf(p, f, 0.0277536679f);

@@ -1,5 +1,6 @@
 /* The integer transforms, included once per instruction set by winograd_i16*.c, which define TABLE and BYTES, those of a register, and may define
  * NARROW. Unsigned vectors: what wraps in between is meant to. winograd_i16_isa.h has the matrices. */
+#include "to_integer.h"
 #include "winograd_i16_isa.h"
 
 #include <string.h>
@@ -12,7 +13,6 @@
 #define SUMS (BYTES / 4)  /* 32-bit lanes */
 #define INVERSE_27 1749801491u /* modulo 2^32 */
 #define SHIFT 3                /* 216 = 27 * 2^3 */
-#define TO_INTEGER 12582912.0f /* 1.5 * 2^23: adding it rounds a small float to the nearest integer, kept in its low bits */
 
 /* Vectors of the compiler's own. */
 typedef uint8_t bytes __attribute__((vector_size(CODES)));
@@ -150,7 +150,7 @@ INLINE void store_bytes(floats v, int64_t count, const oq_typed *to, int64_t at)
 	integers above = v > none, below;
 	v = (floats)((integers)v & above);
 	below = v < most;
-	v = (floats)(((integers)v & below) | ((integers)most & ~below)) + TO_INTEGER;
+	v = (floats)(((integers)v & below) | ((integers)most & ~below)) + OQ_TO_INTEGER;
 	quarters y = NARROW((sums)v & 0xffu);
 	memcpy((uint8_t *)to->data + at, &y, count == SUMS ? sizeof y : (size_t)count);
 }
